@@ -1,0 +1,175 @@
+"""The daemon: starts the parts in order and stops them in reverse.
+
+`Engine` is what turns requests into takes; `Daemon` adds the ways in and out, and the file by which it is found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+from typing import Any, Final
+
+from bridge import __version__, logs
+from bridge.config import Config
+from bridge.desktop.filesystems import is_network_path
+from bridge.errors import ClipError
+from bridge.events import Events
+from bridge.home import Home
+from bridge.intake import Intake
+from bridge.job import timestamp
+from bridge.pipeline import retention
+from bridge.pipeline.runner import Runner
+from bridge.presets import Presets
+from bridge.providers import Providers
+from bridge.store import Database, JobStore
+from bridge.store.ledger import Ledger
+from bridge.triggers.folder import FolderTrigger
+from bridge.web.rooms import Rooms
+from bridge.web.serve import Server
+from bridge.worker import Workers
+
+log = logging.getLogger(__name__)
+AUDIO_PROCESSES_MAX: Final = 4
+TIDY_SECONDS: Final = 6 * 3_600.0
+
+
+class Engine:
+    """Everything between a request and its take, without any trigger."""
+
+    def __init__(self, home: Home, config: Config) -> None:
+        self.home = home
+        self.config = config
+
+    async def start(self, *, resume: bool) -> None:
+        """Opens the store and gets ready; with `resume`, jobs of earlier runs go on where they were."""
+        self.home.prepare()
+        if is_network_path(self.home.root):
+            raise ClipError(
+                "internal",
+                f"The home {self.home.root} lies on a network share, where its database would not be safe.",
+                hint="Name a home on this computer's own disk with --home; results may go to a share all the same.",
+            )
+        self.presets = Presets(self.home.presets_dir)
+        self.database = Database.open(self.home.database)
+        self.jobs = JobStore(self.database)
+        self.ledger = Ledger(self.database)
+        self.events = Events(self.jobs)
+        await self.events.start()
+        self.workers = Workers(min(os.cpu_count() or 1, AUDIO_PROCESSES_MAX))
+        self.providers = Providers(self.config, self.workers.run)
+        self.runner = Runner(self.home, self.config, self.jobs, self.events, self.workers, self.providers)
+        self.intake = Intake(
+            self.home, self.config, self.presets, self.jobs, self.workers, self.providers, self.runner
+        )
+        if resume:
+            for job in await self.jobs.living():
+                self.runner.add(job)
+
+    async def stop(self) -> None:
+        """The reverse of `start`; living jobs stay where they are."""
+        await self.runner.stop()
+        await self.providers.close()
+        await self.workers.close()
+        self.database.close()
+
+
+class Daemon:
+    """The engine with its triggers and its HTTP door."""
+
+    def __init__(self, home: Home, config: Config) -> None:
+        self.engine = Engine(home, config)
+        self.home = home
+        self.config = config
+        self.facts: dict[str, Any] = {}
+        self._token = secrets.token_urlsafe(32)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Asks a running daemon to end."""
+        self._stopping.set()
+
+    async def run(self, ready: asyncio.Event | None = None) -> None:
+        """Runs until a signal (or `stop`) ends it. Holds the home for itself; raises ClipError where that cannot be."""
+        async with contextlib.AsyncExitStack() as parts:
+            parts.enter_context(self.home.held())
+            parts.callback(logs.stop, logs.start(self.home.log))
+
+            await self.engine.start(resume=True)
+            parts.push_async_callback(self.engine.stop)
+
+            server = Server(self._rooms(), self._token)
+            http_port = await server.start(self.config.daemon.http_port)
+            parts.push_async_callback(server.stop)
+
+            folders = FolderTrigger(self.engine)
+            await folders.start()
+            parts.push_async_callback(folders.stop)
+
+            tidying = asyncio.create_task(self._tidy())
+            parts.callback(tidying.cancel)
+
+            self.facts.update(self._facts(http_port))
+            self.home.announce(self.facts)
+            parts.callback(self.home.withdraw)
+            self._listen_for_signals(parts)
+            log.info("ready", extra={"facts": {"pid": os.getpid(), "http_port": http_port}})
+            if ready is not None:
+                ready.set()
+            await self._stopping.wait()
+            log.info("stopping")
+
+    def _rooms(self) -> Rooms:
+        engine = self.engine
+        return Rooms(
+            home=engine.home,
+            intake=engine.intake,
+            events=engine.events,
+            jobs=engine.jobs,
+            ledger=engine.ledger,
+            presets=engine.presets,
+            providers=engine.providers,
+            facts=lambda: self.facts,
+        )
+
+    def _facts(self, http_port: int) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "host": "127.0.0.1",
+            "osc_port": None,
+            "http_port": http_port,
+            "token": self._token,
+            "home": str(self.home.root),
+            "drop_dir": str(self.home.drop_dir),
+            "results_dir": str(self.home.results_dir),
+            "mailbox_dir": str(self.home.mailbox_dir),
+            "started_at": timestamp(),
+        }
+
+    def _listen_for_signals(self, parts: contextlib.AsyncExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self.stop)
+                parts.callback(loop.remove_signal_handler, number)
+            except (NotImplementedError, RuntimeError, ValueError):
+                # Windows' loop has no signal handlers, and a thread may not set them: there Ctrl-C arrives as an exception
+                log.debug("no handler for a signal", extra={"facts": {"signal": number}})
+
+    async def _tidy(self) -> None:
+        """Keeps the jobs' folders and the event stream within bounds, now and every few hours."""
+        while True:
+            living = {job.id for job in await self.engine.jobs.living()}
+            uncertain = {job.id for job in (await self.engine.jobs.page(states=("uncertain",), limit=10_000)).jobs}
+            kept = frozenset(living | uncertain)
+            removed = await asyncio.to_thread(
+                retention.clear, self.home.jobs_dir, kept, self.config.retention
+            )
+            await self.engine.jobs.prune_events()
+            if removed:
+                log.info("old job folders removed", extra={"facts": {"count": len(removed)}})
+            await asyncio.sleep(TIDY_SECONDS)

@@ -1,0 +1,94 @@
+"""The fourth stage: make what came back fit the clip's hole, in a hidden file beside the place where the take will lie."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.errors import ClipError
+from bridge.job import Job
+from bridge.pipeline.prepare import SNAPSHOT, Prepared, RunTask
+
+# below this the source counts as silent: nothing of it reaches 16 bits (−96 dBFS)
+SILENCE_PEAK = 10 ** (-96 / 20)
+
+
+@dataclass(frozen=True)
+class Conformed:
+    """A take that fits, not yet under its own name; `raw` is the one with its loudness untouched, where that differs."""
+
+    file: Path
+    raw: Path | None
+    facts: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+async def conform(job: Job, prepared: Prepared, result: Path, take: int, folder: Path, run_task: RunTask) -> Conformed:
+    """Exactly the region's frames at the source's rate, channels and sample format; loudness matched where asked.
+
+    Raises ClipError `bad_result` for what cannot be a take, `delivery_failed` or `disk_full` for the folder.
+    """
+    make_ready(folder)
+    hidden, raw = hidden_file(folder, job, take), hidden_file(folder, job, take, "raw")
+    match = None
+    if job.request.match_loudness:
+        match = {
+            "lufs": prepared.lufs,
+            "rms_dbfs": prepared.rms_dbfs,
+            "true_peak_dbtp": prepared.true_peak_dbtp,
+            "source_silent": prepared.peak < SILENCE_PEAK,
+        }
+    facts = await run_task(
+        "conform",
+        priority=job.priority,
+        result_path=str(result),
+        take_path=str(hidden),
+        frames=prepared.frames,
+        samplerate=prepared.samplerate,
+        channels=prepared.channels,
+        subtype=prepared.subtype,
+        match=match,
+        raw_path=None if match is None else str(raw),
+    )
+    return Conformed(hidden, raw if facts["raw_written"] else None, facts, tuple(facts["notes"]))
+
+
+async def copy(job: Job, prepared: Prepared, take: int, folder: Path, job_dir: Path, run_task: RunTask) -> Conformed:
+    """Strength 0: the region's own frames, bit for bit, without asking anybody."""
+    make_ready(folder)
+    hidden = hidden_file(folder, job, take)
+    facts = await run_task(
+        "copy",
+        priority=job.priority,
+        snapshot_path=str(job_dir / SNAPSHOT),
+        lead_frames=prepared.lead_frames,
+        frames=prepared.frames,
+        take_path=str(hidden),
+        subtype=prepared.subtype,
+    )
+    return Conformed(hidden, None, facts, ("Strength 0: a copy of the source, nothing was sent or charged.",))
+
+
+def hidden_file(folder: Path, job: Job, take: int, suffix: str = "take") -> Path:
+    """The hidden name under which a take grows; no DAW shows it and no watched folder takes it."""
+    return folder / f".clipbridge-{job.id}-{take}-{suffix}.tmp"
+
+
+def make_ready(folder: Path) -> None:
+    """Makes the folder where it is missing. Raises ClipError `delivery_failed` where nothing can be put there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise delivery_failed(folder, error) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise delivery_failed(folder, PermissionError(13, "permission denied"))
+
+
+def delivery_failed(folder: Path, error: OSError) -> ClipError:
+    return ClipError(
+        "delivery_failed",
+        f"The take could not be put into {folder}: {error.strerror or error}.",
+        hint="Make that folder writable (or connect its disk), then `clipbridge jobs retry` delivers what is ready at no charge.",
+    )

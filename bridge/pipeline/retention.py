@@ -1,0 +1,61 @@
+"""Clears the jobs' folders: what is older than `keep_days`, then the oldest until `keep_gb` is met.
+
+Never what is living, held or uncertain; the takes themselves lie in the results folders and are never touched.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.config import Retention
+
+log = logging.getLogger(__name__)
+DAY_SECONDS = 86_400.0
+GB = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class _Folder:
+    path: Path
+    used_at: float
+    bytes: int
+
+
+def clear(folder: Path, kept: frozenset[str], retention: Retention, now_seconds: float | None = None) -> list[str]:
+    """Removes old folders below `folder`, except those named in `kept`, and returns the names of the removed ones."""
+    now_seconds = time.time() if now_seconds is None else now_seconds
+    if not folder.is_dir():
+        return []
+    found = [_measured(entry) for entry in folder.iterdir() if entry.is_dir()]
+    total_bytes = sum(one.bytes for one in found)
+    removed = []
+    for one in sorted(found, key=lambda one: one.used_at):
+        if one.path.name in kept:
+            continue
+        old = now_seconds - one.used_at > retention.keep_days * DAY_SECONDS
+        if not old and total_bytes <= retention.keep_gb * GB:
+            continue
+        try:
+            shutil.rmtree(one.path)
+        except OSError as error:
+            log.warning("an old job's folder could not be removed", extra={"facts": {"job": one.path.name, "reason": str(error)}})
+            continue
+        total_bytes -= one.bytes
+        removed.append(one.path.name)
+    return removed
+
+
+def _measured(folder: Path) -> _Folder:
+    used_at, size_bytes = folder.stat().st_mtime, 0
+    for file in folder.rglob("*"):
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            continue  # a job has just ended and tidied up
+        used_at = max(used_at, status.st_mtime)
+        size_bytes += status.st_size
+    return _Folder(folder, used_at, size_bytes)

@@ -1,0 +1,580 @@
+"""Leads every living job through the stages: who goes next, what is kept at each step, what happens when something fails.
+
+The stages themselves are the modules beside this one; whether a request is taken at all is intake's to say. All changes of a
+job go through here, so that what is in memory, on disk and in the event stream is the same story.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bridge.config import Config
+from bridge.errors import Charged, ClipError, internal
+from bridge.events import Events
+from bridge.home import Home
+from bridge.job import Call, Held, Job, Problem, Take, seconds_of, timestamp
+from bridge.pipeline import conform, deliver, prepare, retry, submit
+from bridge.pipeline.board import Board
+from bridge.pipeline.fetch import wait
+from bridge.pipeline.prepare import Prepared
+from bridge.pipeline.provenance import provenance
+from bridge.pipeline.unfinished import until_whole
+from bridge.providers import Providers
+from bridge.providers.base import Answer, Finished, Model, Provider, Question, Running
+from bridge.store import JobStore
+from bridge.turns import Turns
+from bridge.worker import Workers
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+AHEAD = 2  # jobs that are prepared or conformed while all calls are in flight
+RUN_OUT_SECONDS = 30.0  # how long a stop waits for answers that are paid for already
+
+
+class _Waits(Exception):
+    """A call has to wait; the job is held until then."""
+
+    def __init__(self, hold: retry.Hold) -> None:
+        super().__init__(hold.reason)
+        self.hold = hold
+
+
+class Runner:
+    """The one place from which jobs are moved on."""
+
+    def __init__(
+        self, home: Home, config: Config, store: JobStore, events: Events, workers: Workers, providers: Providers
+    ) -> None:
+        self._home = home
+        self._config = config
+        self._store = store
+        self._workers = workers
+        self._providers = providers
+        self._board = Board(store, events)
+        self._calls = Turns(config.daemon.concurrency)
+        self._queue: list[tuple[int, int, str]] = []
+        self._order = itertools.count()
+        self._leading: dict[str, asyncio.Task[None]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._cancelled: set[str] = set()
+        self._running_out: dict[asyncio.Task[None], str] = {}
+        self._attempts: dict[str, int] = {}
+
+    # ---- from outside -------------------------------------------------------------------------------------------------
+
+    async def accept(self, job: Job) -> tuple[Job, bool]:
+        """Stores a new job and takes it on; `(job, True)`, or the job that has its `client_id` already and False."""
+        stored, is_new = await self._board.add(job)
+        if is_new:
+            self.add(stored)
+        return stored, is_new
+
+    def add(self, job: Job) -> None:
+        """Takes a job on: a new one, or one of an earlier run that goes on where it was."""
+        self._board.put(job)
+        if job.held is None:
+            self._enqueue(job.id)
+        elif job.held.reason == "source_unfinished":
+            self._lead(job.id)  # it only waits: that takes nobody's place
+        else:
+            self._wake_at(job.id, seconds_of(job.held.until))
+
+    async def stop(self) -> None:
+        """Lets go of all jobs where they are; the next start goes on from there.
+
+        Answers that are paid for and under way are waited for, up to half a minute.
+        """
+        for timer in self._timers.values():
+            timer.cancel()
+        self._queue.clear()
+        leading = list(self._leading.values())
+        for task in leading:
+            task.cancel()
+        await asyncio.gather(*leading, return_exceptions=True)
+        if self._running_out:
+            await asyncio.wait(self._running_out, timeout=RUN_OUT_SECONDS)
+        await self._board.settled()
+
+    def living(self, job_id: str) -> Job | None:
+        return self._board.get(job_id)
+
+    async def cancel(self, job_id: str) -> Job:
+        """Ends a living job at whatever stage it is. Work that a service cannot stop runs out; its audio is kept."""
+        task = self._leading.get(job_id)
+        if task is None:
+            self._unqueue(job_id)
+            return await self._end_cancelled(job_id)
+        self._cancelled.add(job_id)
+        task.cancel()
+        await asyncio.wait({task})
+        self._cancelled.discard(job_id)
+        ended = self._board.get(job_id) or await self._store.get(job_id)
+        assert ended is not None
+        return ended
+
+    async def again(self, job: Job, calls: tuple[Call, ...]) -> Job:
+        """Takes an ended or held job up again with the calls that still count.
+
+        Raises ClipError `bad_request` while an answer to one of its calls is still to come.
+        """
+        if job.id in self._running_out.values():
+            raise ClipError(
+                "bad_request",
+                f"The answer to what job {job.id} sent is still under way.",
+                hint="Retry when it is there: what is paid for is then delivered at no further charge.",
+            )
+        self._unqueue(job.id)
+        self._board.put(job)
+        await self._board.change(
+            job.id, state="queued", calls=calls, error=None, held=None, progress=0.0, message="Waiting for its turn."
+        )
+        self._enqueue(job.id)
+        return self._board.job(job.id)
+
+    async def settle(self, job: Job, **updates: Any) -> Job:
+        """Changes a job that has ended, by a person's decision."""
+        self._board.put(job)
+        await self._board.change(job.id, **updates)
+        return self._board.drop(job.id)
+
+    # ---- whose turn it is ---------------------------------------------------------------------------------------------
+
+    def _enqueue(self, job_id: str) -> None:
+        heapq.heappush(self._queue, (self._board.job(job_id).priority, next(self._order), job_id))
+        self._fill()
+
+    def _unqueue(self, job_id: str) -> None:
+        self._queue = [entry for entry in self._queue if entry[2] != job_id]
+        heapq.heapify(self._queue)
+        timer = self._timers.pop(job_id, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _fill(self) -> None:
+        working = sum(1 for job_id in self._leading if not self._only_waits(job_id))
+        while self._queue and working < self._config.daemon.concurrency + AHEAD:
+            self._lead(heapq.heappop(self._queue)[2])
+            working += 1
+
+    def _only_waits(self, job_id: str) -> bool:
+        job = self._board.get(job_id)
+        return job is not None and job.held is not None
+
+    def _wake_at(self, job_id: str, at_seconds: float) -> None:
+        delay_seconds = max(0.0, at_seconds - time.time())
+        self._timers[job_id] = asyncio.get_running_loop().call_later(delay_seconds, self._wake, job_id)
+
+    def _wake(self, job_id: str) -> None:
+        self._timers.pop(job_id, None)
+        self._enqueue(job_id)
+
+    def _lead(self, job_id: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._led(job_id), name=f"job {job_id}")
+        self._leading[job_id] = task
+
+    async def _led(self, job_id: str) -> None:
+        """One job's story with its possible endings."""
+        try:
+            await self._story(job_id)
+        except asyncio.CancelledError:
+            if job_id not in self._cancelled:
+                raise
+            await self._end_cancelled(job_id)
+        except _Waits as waiting:
+            await self._hold(job_id, waiting.hold)
+        except ClipError as error:
+            await self._end_failed(job_id, error)
+        except Exception as error:
+            log.exception("a job met a defect", extra={"facts": {"job": job_id}})
+            await self._end_failed(job_id, internal(f"The job met a defect: {type(error).__name__}: {error}."))
+        finally:
+            del self._leading[job_id]
+            self._fill()
+
+    # ---- the story of one job -----------------------------------------------------------------------------------------
+
+    async def _story(self, job_id: str) -> None:
+        job = self._board.job(job_id)
+        if job.held is not None and job.held.reason == "source_unfinished":
+            await self._until_source_is_whole(job)
+        self._board.change(job_id, state="preparing", held=None, progress=0.02, message="Reading the clip.")
+        provider, model = self._who(job)
+        prepared = await self._prepared(job, model)
+        if provider is None or model is None:
+            await self._copy(job_id, prepared)
+        else:
+            await self._ask_all(job_id, provider, model, prepared)
+        await self._end(job_id)
+
+    def _who(self, job: Job) -> tuple[Provider | None, Model | None]:
+        if job.request.kind == "copy":
+            return None, None
+        provider = self._providers.get(job.provider)
+        return provider, provider.model(job.model)
+
+    async def _until_source_is_whole(self, job: Job) -> None:
+        def grew(until: str) -> None:
+            self._board.change(job.id, held=Held(reason="source_unfinished", until=until))
+
+        await until_whole(job, self._workers.run, self._config.daemon.unfinished_seconds, grew)
+
+    async def _prepared(self, job: Job, model: Model | None) -> Prepared:
+        job_dir = self._home.job_dir(job.id)
+        if job.cut is not None:
+            prepared = Prepared(**job.cut)
+            if job.request.source is None or prepare.still_there(prepared, job_dir):
+                return prepared
+        if job.request.source is None:
+            assert model is not None
+            prepared = prepare.without_source(job, model, job_dir)
+        else:
+            prepared = await self._audio(lambda: prepare.prepare(job, model, job_dir, self._workers.run))
+        self._board.change(job.id, cut=prepared.to_dict())
+        return prepared
+
+    async def _copy(self, job_id: str, prepared: Prepared) -> None:
+        for number in range(1, self._board.job(job_id).request.variations + 1):
+            if await self._is_delivered(job_id, number, prepared):
+                continue
+            self._board.change(job_id, state="conforming", progress=0.5, message="Copying the region.")
+            made = await self._audio(partial(self._copied, job_id, number, prepared))
+            await self._deliver(job_id, None, number, made, prepared)
+
+    async def _copied(self, job_id: str, number: int, prepared: Prepared) -> conform.Conformed:
+        job, folder, job_dir = self._board.job(job_id), self._folder(job_id), self._home.job_dir(job_id)
+        return await conform.copy(job, prepared, number, folder, job_dir, self._workers.run)
+
+    async def _ask_all(self, job_id: str, provider: Provider, model: Model, prepared: Prepared) -> None:
+        """All calls of the job at once, as far as there are places; each delivers its take as soon as it has one."""
+        job = self._board.job(job_id)
+        metering = asyncio.ensure_future(self._metered(job, prepared))
+        open_calls = [*job.calls, *submit.plan(job, model)]
+        outcomes = await _all_or_cancel(
+            [self._take(job_id, call, provider, model, prepared, metering) for call in open_calls], metering
+        )
+        waits = [outcome for outcome in outcomes if isinstance(outcome, _Waits)]
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, _Waits):
+                raise outcome
+        if waits:
+            raise max(waits, key=lambda waiting: waiting.hold.seconds)
+
+    async def _metered(self, job: Job, prepared: Prepared) -> Prepared:
+        """What needs only the source is measured while the service renders."""
+        if prepared.metered or not job.request.match_loudness or job.request.source is None:
+            return prepared
+        job_dir = self._home.job_dir(job.id)
+        loudness = await self._audio(lambda: prepare.meter(job, prepared, job_dir, self._workers.run))
+        metered = Prepared(**{**prepared.to_dict(), **loudness, "metered": True})
+        self._board.change(job.id, cut=metered.to_dict())
+        return metered
+
+    async def _take(
+        self,
+        job_id: str,
+        call: Call,
+        provider: Provider,
+        model: Model,
+        prepared: Prepared,
+        metering: asyncio.Future[Prepared],
+    ) -> None:
+        """One call from its question to its take on disk. What fails here fails this take, not the others."""
+        try:
+            if call.state in {"failed", "cancelled", "uncertain"}:
+                return
+            if call.state != "done":
+                async with self._calls.turn(self._board.job(job_id).priority):
+                    call = await self._answered(job_id, call, provider, model, prepared)
+            metered = await asyncio.shield(metering)
+            if await self._is_delivered(job_id, call.take, metered):
+                return
+            self._board.stage(job_id, call, "conforming")
+            job, folder = self._board.job(job_id), self._folder(job_id)
+            assert call.result_file is not None
+            result = self._home.job_dir(job_id) / call.result_file
+            made = await self._audio(
+                partial(conform.conform, job, metered, result, call.take, folder, self._workers.run)
+            )
+            await self._deliver(job_id, call, call.take, made, metered)
+        except ClipError as error:
+            log.warning("a take failed", extra={"facts": {"job": job_id, "take": call.take, **error.to_dict()}})
+            await self._board.change_call(job_id, call, **_after(error, self._board.call(job_id, call)))
+
+    async def _answered(self, job_id: str, call: Call, provider: Provider, model: Model, prepared: Prepared) -> Call:
+        """The call with its result in a file. The intent is on disk before anything is sent."""
+        job = self._board.job(job_id)
+        question, notes = submit.question(job, call, model, prepared, self._home.job_dir(job_id))
+        known = self._board.find_call(job_id, call)
+        if known is not None and known.state in {"intent", "sent"} and not provider.local:
+            raise _lost_answer(provider)
+        while True:
+            try:
+                if known is not None and known.state == "running":
+                    answer: Answer = Running(known.provider_job_id or "", known.handle, look_again_seconds=0.0)
+                else:
+                    self._board.stage(job_id, call, "submitting")
+                    call = call.model_copy(update={"state": "intent", "notes": tuple(notes)})
+                    await self._board.change_call(job_id, call)
+                    self._board.stage(job_id, call, "rendering")
+                    answer = await self._ask(job_id, call, provider, question)
+                if isinstance(answer, Running):
+                    answer = await self._waited(job_id, call, provider, question, answer)
+                self._board.stage(job_id, call, "fetching")
+                return await self._keep(job_id, call, answer)
+            except ClipError as error:
+                known = self._board.find_call(job_id, call)
+                looking = known is not None and known.state == "running"
+                decision = self._decide(job_id, "look" if looking else "ask", error, free=provider.local or looking)
+                if isinstance(decision, retry.Hold) and not looking:
+                    self._board.drop_call(job_id, call)  # by the meaning of `Passing` it never reached the service
+                if isinstance(decision, retry.Hold):
+                    raise _Waits(decision) from None
+                if isinstance(decision, retry.GiveUp):
+                    raise decision.error from None
+
+    async def _ask(self, job_id: str, call: Call, provider: Provider, question: Question) -> Answer:
+        if provider.local:
+            return await provider.ask(question)
+        asking = asyncio.ensure_future(provider.ask(question))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            # the question is out and may be paid for: its answer is kept, whoever gave up waiting
+            running_out = asyncio.ensure_future(self._run_out(job_id, call, provider, asking))
+            self._running_out[running_out] = job_id
+            running_out.add_done_callback(self._running_out.pop)
+            raise
+
+    async def _run_out(self, job_id: str, call: Call, provider: Provider, asking: asyncio.Future[Answer]) -> None:
+        try:
+            answer = await asking
+        except ClipError as error:
+            await self._board.change_call(job_id, call, **_after(error, call))
+            return
+        if isinstance(answer, Finished):
+            await self._keep(job_id, call, answer)
+        else:
+            stopped = await provider.stop(answer)
+            state = "cancelled" if stopped else "running"
+            await self._board.change_call(
+                job_id, call, state=state, provider_job_id=answer.provider_job_id, handle=dict(answer.handle)
+            )
+
+    async def _waited(
+        self, job_id: str, call: Call, provider: Provider, question: Question, running: Running
+    ) -> Finished:
+        # the service's name for it is on disk before the first look: a restart looks, and does not buy again
+        await self._board.change_call(
+            job_id,
+            call,
+            state="running",
+            provider_job_id=running.provider_job_id,
+            handle=dict(running.handle),
+            available_until=running.available_until,
+        )
+        return await wait(provider, question, running, lambda part: self._board.stage(job_id, call, "rendering", part))
+
+    async def _keep(self, job_id: str, call: Call, finished: Finished) -> Call:
+        job_dir = self._home.job_dir(job_id)
+        name = finished.file.relative_to(job_dir).as_posix()
+        return await self._board.change_call(
+            job_id,
+            call,
+            state="done",
+            result_file=name,
+            charged_usd=finished.charged_usd,
+            seed=finished.seed if finished.seed is not None else call.seed,
+            notes=(*call.notes, *finished.notes),
+            error=None,
+        )
+
+    # ---- delivery -----------------------------------------------------------------------------------------------------
+
+    def _folder(self, job_id: str) -> Path:
+        return Path(self._board.job(job_id).request.deliver_to or self._home.results_dir)
+
+    async def _deliver(
+        self, job_id: str, call: Call | None, number: int, made: conform.Conformed, prepared: Prepared
+    ) -> None:
+        """Gives the take its name. The name is on disk before the file has it, so a crash in between is understood."""
+        job, folder = self._board.job(job_id), made.file.parent
+        facts = made.facts
+        try:
+            for stem in deliver.free_stems(folder, job.clip_name, job.request.preset or "", number):
+                target = folder / f"{stem}.wav"
+                take = Take(
+                    path=str(target),
+                    take=number,
+                    seed=None if call is None else call.seed,
+                    frames=facts["frames"],
+                    samplerate=facts["samplerate"],
+                    channels=facts["channels"],
+                    subtype=facts["subtype"],
+                    lufs=facts["lufs"],
+                    source_lufs=prepared.lufs if job.request.match_loudness and call is not None else None,
+                    true_peak_dbtp=facts["true_peak_dbtp"],
+                    notes=(*(call.notes if call else ()), *made.notes),
+                    sha256=facts["sha256"],
+                )
+                await self._board.change_take(job_id, take)
+                try:
+                    await asyncio.to_thread(deliver.place, made.file, target)
+                except FileExistsError:
+                    continue  # somebody was faster; the next name
+                if made.raw is not None:
+                    await asyncio.to_thread(deliver.place, made.raw, target.with_name(f"{stem}{deliver.RAW}"))
+                break
+            await self._placed(job_id, call, take, prepared)
+        except OSError as error:
+            raise conform.delivery_failed(folder, error) from None
+
+    async def _placed(self, job_id: str, call: Call | None, take: Take, prepared: Prepared) -> None:
+        content = provenance(self._board.job(job_id), call, take, prepared)
+        await asyncio.to_thread(deliver.write_side_file, Path(take.path), content)
+        self._board.change_take(job_id, take.model_copy(update={"placed": True}))
+
+    async def _is_delivered(self, job_id: str, number: int, prepared: Prepared) -> bool:
+        """Whether this take was delivered in an earlier run; finishes one that got its name just before a crash."""
+        job = self._board.job(job_id)
+        for take in job.takes:
+            if take.take != number:
+                continue
+            if take.placed:
+                return True
+            if await asyncio.to_thread(deliver.is_placed, Path(take.path), take.sha256):
+                call = next((call for call in job.calls if call.take == number), None)
+                await self._placed(job_id, call, take, prepared)
+                return True
+        return False
+
+    # ---- when something fails -----------------------------------------------------------------------------------------
+
+    async def _audio(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Runs audio work; a process that crashed in it is given the work once more."""
+        attempt = 1
+        while True:
+            try:
+                return await work()
+            except ClipError as error:
+                decision = retry.decide("audio", error, attempt, free=True)
+                if not isinstance(decision, retry.Again):
+                    raise
+                attempt += 1
+
+    def _decide(self, job_id: str, step: retry.Step, error: ClipError, *, free: bool) -> retry.Decision:
+        self._attempts[job_id] = attempt = self._attempts.get(job_id, 0) + 1
+        return retry.decide(step, error, attempt, free=free)
+
+    async def _hold(self, job_id: str, hold: retry.Hold) -> None:
+        at_seconds = time.time() + hold.seconds
+        held = Held(reason=hold.reason, until=timestamp(at_seconds))
+        self._board.change(job_id, state="held", held=held, message=_WAITING[hold.reason])
+        self._wake_at(job_id, at_seconds)
+
+    # ---- the endings --------------------------------------------------------------------------------------------------
+
+    async def _end(self, job_id: str) -> None:
+        job = self._board.job(job_id)
+        placed = [take for take in job.takes if take.placed]
+        problems = [call.error for call in job.calls if call.error is not None]
+        problems = problems or [Problem.of(internal("No take was made, and none of the calls says why."))]
+        if any(call.state == "uncertain" for call in job.calls):
+            uncertain = next(call.error for call in job.calls if call.state == "uncertain")
+            await self._finish(job_id, state="uncertain", error=uncertain, message="Paid or not: nobody knows.")
+        elif placed:
+            count = f"{len(placed)} of {job.request.variations} takes" if job.request.variations > 1 else "The take"
+            verb = "are" if job.request.variations > 1 else "is"
+            error = problems[0] if any(call.error for call in job.calls) else None
+            await self._finish(
+                job_id, state="delivered", progress=1.0, error=error, message=f"{count} {verb} in {Path(placed[0].path).parent}."
+            )
+        else:
+            await self._finish(job_id, state="failed", error=problems[0], message=problems[0].message)
+
+    async def _end_failed(self, job_id: str, error: ClipError) -> None:
+        log.warning("a job failed", extra={"facts": {"job": job_id, **error.to_dict()}})
+        await self._finish(job_id, state="failed", error=Problem.of(error), message=error.message)
+
+    async def _end_cancelled(self, job_id: str) -> Job:
+        job = self._board.job(job_id)
+        unstoppable, calls = False, []
+        for call in job.calls:
+            if call.state in {"intent", "sent"} and not self._providers.get(job.provider).local:
+                unstoppable = True
+            elif call.state == "running":
+                running = Running(call.provider_job_id or "", call.handle)
+                if await self._providers.get(job.provider).stop(running):
+                    call = call.model_copy(update={"state": "cancelled"})
+                else:
+                    unstoppable = True
+            elif call.state == "intent":
+                call = call.model_copy(update={"state": "cancelled"})
+            calls.append(call)
+        cost = any(call.charged_usd for call in calls)
+        charged: Charged = "unknown" if unstoppable else "yes" if cost else "no"
+        message = "Cancelled." if not unstoppable else "Cancelled; what was sent runs out at the service, and its audio is kept."
+        error = Problem(
+            code="cancelled",
+            message=message,
+            hint="`clipbridge jobs retry` takes it up again; what is ready by then is delivered at no further charge.",
+            charged=charged,
+        )
+        return await self._finish(job_id, state="cancelled", calls=tuple(calls), error=error, message=message)
+
+    async def _finish(self, job_id: str, **updates: Any) -> Job:
+        job = self._board.job(job_id)
+        calls: tuple[Call, ...] = updates.get("calls", job.calls)
+        known = [call.charged_usd for call in calls if call.state in {"done", "uncertain"}]
+        charged = None if any(usd is None for usd in known) else sum(usd for usd in known if usd is not None)
+        await self._board.change(job_id, held=None, charged_usd=charged, **updates)
+        self._attempts.pop(job_id, None)
+        return self._board.drop(job_id)
+
+
+_WAITING = {
+    "budget": "Waiting until the budget allows it.",
+    "network": "Waiting for the network.",
+    "provider_down": "Waiting for the service to come back.",
+    "rate_limit": "Waiting because the service was asked too often.",
+    "source_unfinished": "Waiting until the file is whole.",
+}
+
+
+def _after(error: ClipError, call: Call) -> dict[str, Any]:
+    """What an error makes of a call. One with its audio kept stays done, so that a retry delivers it free."""
+    if call.state == "done":
+        return {"error": Problem.of(error)}
+    state = "uncertain" if error.code == "unknown_outcome" else "failed"
+    charged = None if error.charged == "unknown" else call.estimated_usd if error.charged == "yes" else 0.0
+    return {"state": state, "error": Problem.of(error), "charged_usd": charged}
+
+
+def _lost_answer(provider: Provider) -> ClipError:
+    return ClipError(
+        "unknown_outcome",
+        f"clipbridge ended after this was sent to {provider.name} and before the answer came; nobody knows whether it was charged.",
+        hint="Look at your account there; then `clipbridge jobs retry ID --pay-again` or `clipbridge jobs forget ID`.",
+        charged="unknown",
+    )
+
+
+async def _all_or_cancel(coroutines: list[Coroutine[Any, Any, None]], companion: asyncio.Future[Any]) -> list[Any]:
+    """All results or exceptions; where this is cancelled, everything under way is cancelled with it."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        unfinished = [task for task in (*tasks, companion) if not task.done()]
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+        if companion.done() and not companion.cancelled():
+            companion.exception()  # every take that needed it has it as its own error already
