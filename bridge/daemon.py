@@ -11,10 +11,10 @@ import logging
 import os
 import secrets
 import signal
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from bridge import __version__, logs
-from bridge.config import Config
+from bridge.config import Config, ServiceName
 from bridge.desktop.filesystems import is_network_path
 from bridge.errors import ClipError
 from bridge.events import Events
@@ -25,6 +25,7 @@ from bridge.pipeline import retention
 from bridge.pipeline.runner import Runner
 from bridge.presets import Presets
 from bridge.providers import Providers
+from bridge.providers.base import Settings
 from bridge.store import Database, JobStore
 from bridge.store.ledger import Ledger
 from bridge.triggers.folder import FolderTrigger
@@ -35,6 +36,16 @@ from bridge.worker import Workers
 log = logging.getLogger(__name__)
 AUDIO_PROCESSES_MAX: Final = 4
 TIDY_SECONDS: Final = 6 * 3_600.0
+
+
+def _settings(config: Config) -> dict[str, Settings]:
+    """Each service's part of the settings, in the form that the providers' room knows."""
+    found = {}
+    for name in get_args(ServiceName):
+        service = config.providers.of(name)
+        options = service.model_dump(exclude={"enabled", "model", "base_url"})
+        found[name] = Settings(service.enabled, service.model, service.base_url, options)
+    return found
 
 
 class Engine:
@@ -60,7 +71,7 @@ class Engine:
         self.events = Events(self.jobs)
         await self.events.start()
         self.workers = Workers(min(os.cpu_count() or 1, AUDIO_PROCESSES_MAX))
-        self.providers = Providers(self.config, self.workers.run)
+        self.providers = Providers(self.config.providers.order, _settings(self.config), self.workers.run)
         self.runner = Runner(self.home, self.config, self.jobs, self.events, self.workers, self.providers)
         self.intake = Intake(
             self.home, self.config, self.presets, self.jobs, self.workers, self.providers, self.runner

@@ -246,7 +246,7 @@ class Intake:
             return _Seen(request, seconds, unfinished, None, money.Estimate(0, 0.0))
         choice = self._providers.choose(request, seconds)
         estimate = money.estimate(request, choice.model)
-        money.check(estimate, request, self._config.budget)
+        money.check(estimate, request, self._config.budget.per_job_usd)
         return _Seen(request, seconds, unfinished, choice, estimate)
 
     def _check_paths(self, request: Request, uploaded: Path | None) -> None:

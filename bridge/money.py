@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bridge.config import Budget
 from bridge.errors import ClipError
 from bridge.providers.base import Model
 from bridge.request import Request
@@ -28,9 +27,9 @@ def estimate(request: Request, model: Model) -> Estimate:
     return Estimate(request.variations, model.price.of(steps))
 
 
-def check(price: Estimate, request: Request, budget: Budget) -> None:
+def check(price: Estimate, request: Request, per_job_usd: float) -> None:
     """Raises ClipError `over_budget` where the request costs more than its own limit or the budget's for one job."""
-    limit, named = budget.per_job_usd, "the budget's per_job_usd"
+    limit, named = per_job_usd, "the budget's per_job_usd"
     if request.max_price_usd is not None and request.max_price_usd < limit:
         limit, named = request.max_price_usd, "this request's max_price_usd"
     if price.usd > limit:

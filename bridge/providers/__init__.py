@@ -5,13 +5,12 @@ A new service is one new module and one line in `Providers.__init__`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.config import Config
 from bridge.errors import ClipError
-from bridge.providers.base import Kind, Model, Provider
+from bridge.providers.base import Kind, Model, Provider, Settings
 from bridge.providers.dsp import Dsp
 from bridge.providers.loopback import Loopback
 from bridge.request import Request
@@ -29,8 +28,14 @@ class Choice:
 class Providers:
     """All services of this daemon."""
 
-    def __init__(self, config: Config, run_task: Callable[..., Awaitable[dict[str, Any]]]) -> None:
-        self._config = config.providers
+    def __init__(
+        self,
+        order: Sequence[str],
+        settings: Mapping[str, Settings],
+        run_task: Callable[..., Awaitable[dict[str, Any]]],
+    ) -> None:
+        self._order = tuple(order)
+        self._settings = settings
         known: list[Provider] = [Dsp(run_task), Loopback()]
         self._by_name = {provider.name: provider for provider in known}
 
@@ -54,7 +59,7 @@ class Providers:
             provider = self.get(request.provider)
             return Choice(provider, self._checked(provider, request, request.kind, seconds), {})
         why_not: dict[str, str] = {}
-        for name in self._config.order:
+        for name in self._order:
             try:
                 provider = self.get(name)
                 if provider.only_by_name:
@@ -70,7 +75,7 @@ class Providers:
         )
 
     def _checked(self, provider: Provider, request: Request, kind: Kind, seconds: float) -> Model:
-        service = self._config.of(provider.name)
+        service = self._settings.get(provider.name, Settings())
         if not service.enabled:
             raise ClipError(
                 "no_provider",
@@ -88,14 +93,14 @@ class Providers:
 
     def overview(self) -> list[dict[str, Any]]:
         """Every provider as `clipbridge providers` and HTTP show it: ready or why not, its models' limits and prices."""
-        order: dict[str, int] = {name: place for place, name in enumerate(self._config.order)}
+        order: dict[str, int] = {name: place for place, name in enumerate(self._order)}
         return [
             self._shown(self._by_name[name])
             for name in sorted(self._by_name, key=lambda name: (order.get(name, len(order)), name))
         ]
 
     def _shown(self, provider: Provider) -> dict[str, Any]:
-        service = self._config.of(provider.name)
+        service = self._settings.get(provider.name, Settings())
         refusal = provider.why_not()
         why_not = "switched off in config.toml" if not service.enabled else refusal.message if refusal else None
         return {
@@ -103,7 +108,7 @@ class Providers:
             "ready": why_not is None,
             "why_not": why_not,
             "local": provider.local,
-            "in_auto": provider.name in self._config.order and not provider.only_by_name,
+            "in_auto": provider.name in self._order and not provider.only_by_name,
             "model": service.model or provider.models[0].name,
             "models": [
                 {

@@ -146,6 +146,16 @@ class Running:
 Answer = Finished | Running
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What a person set for one service; None where nothing was set."""
+
+    enabled: bool = True
+    model: str | None = None
+    base_url: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Provider(ABC):
     """A service that transforms audio. One instance lives as long as the daemon."""
 
