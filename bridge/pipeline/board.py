@@ -37,10 +37,10 @@ RENDERING_SHARE: Final = 0.65  # of the whole way, from the start of rendering t
 class Saving:
     """A change on its way to disk. Awaiting it is safe to cancel: the change is made and told all the same."""
 
-    def __init__(self, future: asyncio.Future[Event]) -> None:
+    def __init__(self, future: asyncio.Future[Event | None]) -> None:
         self._future = future
 
-    def __await__(self) -> Generator[Any, None, Event]:
+    def __await__(self) -> Generator[Any, None, Event | None]:
         return asyncio.shield(self._future).__await__()
 
 
@@ -53,7 +53,7 @@ class Board:
         self._jobs: dict[str, Job] = {}
         self._stages: dict[str, dict[tuple[int, int], tuple[str, float]]] = {}
         self._told_at: dict[str, float] = {}
-        self._saving: set[asyncio.Future[Event]] = set()
+        self._saving: set[asyncio.Future[Event | None]] = set()
         self._unsaved: dict[str, Job] = {}
         self._changing_ended = asyncio.Lock()
 
@@ -163,13 +163,15 @@ class Board:
 
     # ---- on disk ------------------------------------------------------------------------------------------------------
 
-    def _saved(self, job: Job, saving: asyncio.Future[Event]) -> None:
+    def _saved(self, job: Job, saving: asyncio.Future[Event | None]) -> None:
         self._saving.discard(saving)
         if saving.cancelled():
             return
         error = saving.exception()
         if error is None:
-            self._events.publish(saving.result(), job)
+            event = saving.result()
+            if event is not None:
+                self._events.publish(event, job)
             return
         log.error("a job's change could not be stored", extra={"facts": {"job": job.id, "reason": str(error)}})
         self._unsaved[job.id] = job
@@ -179,6 +181,6 @@ class Board:
         if job_id in self._unsaved:
             left = self._unsaved.pop(job_id)
             job = self._jobs.get(job_id, left)
-            saving = asyncio.ensure_future(self._store.save_all(job))
+            saving: asyncio.Future[Event | None] = asyncio.ensure_future(self._store.save_all(job))
             self._saving.add(saving)
             saving.add_done_callback(partial(self._saved, job))

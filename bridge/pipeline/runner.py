@@ -123,8 +123,14 @@ class Runner:
     async def again(self, job: Job, calls: tuple[Call, ...]) -> Job:
         """Takes an ended or held job up again with the calls that still count.
 
-        Raises ClipError `bad_request` while an answer to one of its calls is still to come.
+        Raises ClipError `bad_request` while its source is still being written, or an answer to a call is still to come.
         """
+        if job.id in self._leading:
+            raise ClipError(
+                "bad_request",
+                f"Job {job.id} waits for its source to become whole; it goes on by itself.",
+                hint="Finish the export, or cancel the job.",
+            )
         if job.id in self._running_out.values():
             raise ClipError(
                 "bad_request",
@@ -418,9 +424,9 @@ class Runner:
                     samplerate=facts["samplerate"],
                     channels=facts["channels"],
                     subtype=facts["subtype"],
-                    lufs=facts["lufs"],
-                    source_lufs=prepared.lufs if job.request.match_loudness and call is not None else None,
-                    true_peak_dbtp=facts["true_peak_dbtp"],
+                    lufs=_shown(facts["lufs"]),
+                    source_lufs=_shown(prepared.lufs) if job.request.match_loudness and call is not None else None,
+                    true_peak_dbtp=_shown(facts["true_peak_dbtp"]),
                     notes=(*(call.notes if call else ()), *made.notes),
                     sha256=facts["sha256"],
                 )
@@ -546,6 +552,11 @@ _WAITING = {
     "rate_limit": "Waiting because the service was asked too often.",
     "source_unfinished": "Waiting until the file is whole.",
 }
+
+
+def _shown(level_db: float | None) -> float | None:
+    """To a hundredth: nobody hears less, and the meter is not surer."""
+    return None if level_db is None else round(level_db, 2)
 
 
 def _after(error: ClipError, call: Call) -> dict[str, Any]:

@@ -57,13 +57,15 @@ class JobStore:
 
         return self._database.write(change)
 
-    def save(self, before: Job, after: Job) -> asyncio.Future[Event]:
+    def save(self, before: Job, after: Job) -> asyncio.Future[Event | None]:
         """Stores what changed from `before` to `after`, what that cost, and the event that tells of it.
+
+        There is no event where nothing changed that a listener could see.
 
         Saves reach the disk in the order of these calls, also where nobody waits for the future.
         """
 
-        def change(connection: sa.Connection) -> Event:
+        def change(connection: sa.Connection) -> Event | None:
             old, new = _job_row(before), _job_row(after)
             changed = {name: value for name, value in new.items() if old[name] != value}
             if changed:
@@ -71,7 +73,7 @@ class JobStore:
             _replace(connection, calls, after.id, _parts(before.calls), _parts(after.calls), ("take", "piece"))
             _replace(connection, takes, after.id, _parts(before.takes), _parts(after.takes), ("take",))
             _settle(connection, before, after)
-            return _record(connection, after)
+            return None if _looks_the_same(before, after) else _record(connection, after)
 
         return self._database.write(change)
 
@@ -192,6 +194,11 @@ def _replace(
 
 def _where(statement: Any, table: sa.Table, job_id: str, row: dict[str, Any], key: tuple[str, ...]) -> Any:
     return statement.where(table.c.job_id == job_id, *(table.c[name] == row[name] for name in key))
+
+
+def _looks_the_same(before: Job, after: Job) -> bool:
+    at = {"updated_at": after.updated_at}
+    return before.model_copy(update=at).public() == after.public()
 
 
 def _settle(connection: sa.Connection, before: Job, after: Job) -> None:
