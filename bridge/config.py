@@ -31,7 +31,10 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
 def _expanded(value: str) -> str:
-    path = Path(value).expanduser()
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError:  # "~name" of nobody on this computer
+        raise ValueError('should start with "~/" or be an absolute path: there is no such person here') from None
     if not path.is_absolute():
         raise ValueError('should be an absolute path or start with "~"')
     return str(path)
@@ -156,7 +159,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     """
     settings: dict[str, Any] = {}
     try:
-        settings = tomllib.loads(path.read_text("utf-8"))
+        settings = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         pass
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -165,7 +168,9 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
-        raise _refused([f"{variables.get(key, path)}: {key} {text}" for key, text in findings(error, Config)]) from None
+        raise _refused(
+            [f"{_origin(key, variables) or path}: {key} {text}" for key, text in findings(error, Config)]
+        ) from None
 
 
 def _refused(wrong: list[str]) -> ClipError:
@@ -181,21 +186,27 @@ def _overlay(settings: dict[str, Any], environment: Mapping[str, str]) -> dict[s
 
     Only names with a double underscore are settings; CLIPBRIDGE_HOME and the CLIPBRIDGE_KEY_… of the services are not.
     """
-    variables = {}
+    variables: dict[str, str] = {}
     for name, text in sorted(environment.items()):
         if not name.startswith(ENV_PREFIX) or ENV_NESTING not in name or name.startswith(f"{ENV_PREFIX}KEY_"):
             continue
         *parents, last = name.removeprefix(ENV_PREFIX).lower().split(ENV_NESTING)
         place = settings
         for parent in parents:
-            below = place.setdefault(parent, {})
-            if not isinstance(below, dict):
-                break
-            place = below
-        else:
-            place[last] = _value(text)
-            variables[".".join([*parents, last])] = name
+            if not isinstance(place.get(parent), dict):
+                place[parent] = {}  # a plain value there is wrong together with this variable; the check will say so
+            place = place[parent]
+        place[last] = _value(text)
+        variables[".".join([*parents, last])] = name
     return variables
+
+
+def _origin(key: str, variables: Mapping[str, str]) -> str | None:
+    """The variable that the value at a dotted key came from, or None for the file."""
+    for dotted, name in variables.items():
+        if key == dotted or key.startswith((f"{dotted}.", f"{dotted}[")) or dotted.startswith(f"{key}."):
+            return name
+    return None
 
 
 def _value(text: str) -> Any:

@@ -20,6 +20,8 @@ from bridge.validation import findings
 SEED_MIN = 1
 SEED_MAX = 4_294_967_294  # the largest seed that Stability's endpoints take; 0 means "random" there and is never ours
 CONTEXT_MAX_BYTES = 2_000
+CONTEXT_MAX_DEPTH = 64  # boxes in boxes; what reads and writes JSON gives up at a few hundred
+FRAMES_MAX = 2**62  # more than any file holds, and still a number that every database takes
 VARIATIONS_MAX = 8
 
 ProviderName = Literal[
@@ -52,8 +54,9 @@ class Span(Frozen):
     def in_frames(self, samplerate: int) -> tuple[int, int]:
         """`(start, end)` in frames. Seconds go to the nearest frame, halves up: floor(seconds × rate + 0.5)."""
         if self.unit == "frames":
-            return int(self.start), int(self.end)
-        return math.floor(self.start * samplerate + 0.5), math.floor(self.end * samplerate + 0.5)
+            return int(min(self.start, FRAMES_MAX)), int(min(self.end, FRAMES_MAX))
+        start, end = (min(seconds * samplerate + 0.5, FRAMES_MAX) for seconds in (self.start, self.end))
+        return math.floor(start), math.floor(end)
 
 
 class Extend(Frozen):
@@ -108,7 +111,13 @@ class Request(Frozen):
     @field_validator("context")
     @classmethod
     def _small(cls, value: dict[str, Any]) -> dict[str, Any]:
-        size_bytes = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+        if _deeper_than(value, CONTEXT_MAX_DEPTH):
+            raise ValueError(f"should hold lists and objects at most {CONTEXT_MAX_DEPTH} deep")
+        try:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        except (TypeError, ValueError):
+            raise ValueError("should be JSON, which knows neither NaN nor infinity") from None
+        size_bytes = len(text.encode("utf-8", "surrogatepass"))
         if size_bytes > CONTEXT_MAX_BYTES:
             raise ValueError(f"should be at most {CONTEXT_MAX_BYTES} bytes of JSON (it has {size_bytes})")
         return value
@@ -148,9 +157,12 @@ class Request(Frozen):
         One without a value vanishes with its neighbouring comma or space, so that "pad, {key}, soft" reads "pad, soft".
         """
         tempo = None if self.tempo is None else f"{self.tempo:g}"
-        for placeholder, value in (("tempo", tempo), ("key", self.key), ("meter", self.meter), ("name", name or None)):
-            text = _fill(text, "{" + placeholder + "}", value)
-        return text
+        values = {"{tempo}": tempo, "{key}": self.key, "{meter}": self.meter, "{name}": name or None}
+        for placeholder, value in values.items():
+            if value is None:
+                text = _without(text, placeholder)
+        # all at once, so that what fills one is not filled again
+        return re.sub("|".join(map(re.escape, values)), lambda found: values[found[0]] or "", text)
 
 
 # what only the one request can say, never a preset
@@ -171,6 +183,7 @@ def resolve(given: object, preset_values: Mapping[str, Any]) -> Request:
             f"A request is a JSON object, and this is {'a list' if isinstance(given, list) else repr(given)[:40]}.",
             hint='Send an object such as {"source": "/path/clip.wav", "preset": "lo-fi-tape"}.',
         )
+    _check_text(given)
     try:
         return Request.model_validate({**preset_values, **given})
     except ValidationError as error:
@@ -183,13 +196,61 @@ def resolve(given: object, preset_values: Mapping[str, Any]) -> Request:
 
 
 def fingerprint(given: Mapping[str, Any]) -> str:
-    """The same text for two equal requests, whatever the order of their keys: how a repeated `client_id` is judged."""
-    return json.dumps(given, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    """The same text for two equal requests: how a repeated `client_id` is judged.
+
+    The order of keys does not count, nor whether a whole number is written as 1 or 1.0: each sender has its own way.
+    """
+    return json.dumps(_plain_numbers(given), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
 
-def _fill(text: str, placeholder: str, value: str | None) -> str:
-    if value is not None:
-        return text.replace(placeholder, value)
+def _plain_numbers(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _plain_numbers(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_numbers(one) for one in value]
+    return value
+
+
+def _check_text(given: Mapping[str, Any]) -> None:
+    """Refuses halves of characters: JSON can hold them, but no database, and no answer over HTTP."""
+    wrong = [str(key) for key, value in given.items() if not _is_text(key) or not _is_text(value)]
+    if wrong:
+        names = ", ".join(key.encode("ascii", "backslashreplace").decode() for key in wrong)
+        raise ClipError(
+            "bad_request",
+            f"The request cannot be used: {names} holds characters that are no text (not valid Unicode).",
+            hint="Rename the file or folder with ordinary letters, or correct the text, then send it again.",
+        )
+
+
+def _is_text(value: Any) -> bool:
+    pending = [value]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, Mapping):
+            pending += [*one.keys(), *one.values()]
+        elif isinstance(one, list | tuple):
+            pending += one
+        elif isinstance(one, str) and not one.isascii() and any("\ud800" <= letter <= "\udfff" for letter in one):
+            return False
+    return True
+
+
+def _deeper_than(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most + 1):
+        level = [
+            below
+            for one in level
+            if isinstance(one, dict | list)
+            for below in (one.values() if isinstance(one, dict) else one)
+        ]
+    return bool(level)
+
+
+def _without(text: str, placeholder: str) -> str:
     hole = re.escape(placeholder)
     # the comma before it goes too; at the very start the comma after it; else one space
     text = re.sub(rf",\s*{hole}(?=\s*(?:,|$))", "", text)

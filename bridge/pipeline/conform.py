@@ -49,6 +49,7 @@ async def conform(job: Job, prepared: Prepared, result: Path, take: int, folder:
         samplerate=prepared.samplerate,
         channels=prepared.channels,
         subtype=prepared.subtype,
+        result_gain_db=-prepared.sent_gain_db,
         match=match,
         raw_path=None if match is None else str(raw),
     )
@@ -67,6 +68,7 @@ async def copy(job: Job, prepared: Prepared, take: int, folder: Path, job_dir: P
         frames=prepared.frames,
         take_path=str(hidden),
         subtype=prepared.subtype,
+        channels=prepared.channels,
     )
     return Conformed(hidden, None, facts, ("Strength 0: a copy of the source, nothing was sent or charged.",))
 

@@ -32,6 +32,7 @@ class Prepared:
     sent_file: str | None  # the name in the job's folder
     peak: float
     seconds: float
+    sent_gain_db: float = 0.0  # by what the sent file had to be turned down to fit its sample format
     lufs: float | None = None
     rms_dbfs: float | None = None
     true_peak_dbtp: float | None = None
@@ -83,6 +84,7 @@ async def prepare(job: Job, model: Model | None, job_dir: Path, run_task: RunTas
         frames_sha256=cut["frames_sha256"],
         sent_file=sent_name,
         peak=cut["peak"],
+        sent_gain_db=cut["sent_gain_db"],
         seconds=cut["frames"] / cut["samplerate"],
     )
 

@@ -77,7 +77,7 @@ class Presets:
             cached = self._cache.get(path)
             if cached and cached[0] == changed_ns:
                 return cached[1]
-            values = tomllib.loads(path.read_text("utf-8"))
+            values = tomllib.loads(path.read_text("utf-8-sig"))  # some editors on Windows put a mark in front
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ClipError(
                 "bad_request", f"The preset {path.name} cannot be read: {error}.", hint="Correct the file and try again."
