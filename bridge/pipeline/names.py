@@ -7,8 +7,8 @@ import unicodedata
 
 CLIP_MAX_BYTES = 150  # with the preset, the take's number and ".clipbridge.json" a name stays below the 255 bytes of a file system
 PRESET_MAX_BYTES = 50
-# what Windows refuses in names, besides control characters, which nobody can read
-_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029]+')
+# what Windows refuses in names, besides control characters and halves of characters, which nobody can read
+_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
 
 
@@ -16,10 +16,10 @@ def safe(text: str, max_bytes: int) -> str:
     """`text` as part of a file name on Windows, macOS and Linux: never empty, never longer than `max_bytes` in UTF-8."""
     text = unicodedata.normalize("NFC", text)
     text = re.sub(r"\s+", " ", _UNSAFE.sub(" ", text)).strip(" .")
-    while len(text.encode()) > max_bytes:
-        text = text[:-1].rstrip(" .")
     if _RESERVED.match(text):
         text = f"_{text}"
+    while len(text.encode()) > max_bytes:
+        text = text[:-1].rstrip(" .")
     return text or "clip"
 
 

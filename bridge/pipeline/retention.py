@@ -30,7 +30,8 @@ def clear(folder: Path, kept: frozenset[str], retention: Retention, now_seconds:
     now_seconds = time.time() if now_seconds is None else now_seconds
     if not folder.is_dir():
         return []
-    found = [_measured(entry) for entry in folder.iterdir() if entry.is_dir()]
+    measured = (_measured(entry) for entry in folder.iterdir() if entry.is_dir())
+    found = [one for one in measured if one is not None]
     total_bytes = sum(one.bytes for one in found)
     removed = []
     for one in sorted(found, key=lambda one: one.used_at):
@@ -49,13 +50,18 @@ def clear(folder: Path, kept: frozenset[str], retention: Retention, now_seconds:
     return removed
 
 
-def _measured(folder: Path) -> _Folder:
-    used_at, size_bytes = folder.stat().st_mtime, 0
-    for file in folder.rglob("*"):
-        try:
-            status = file.stat()
-        except FileNotFoundError:
-            continue  # a job has just ended and tidied up
-        used_at = max(used_at, status.st_mtime)
-        size_bytes += status.st_size
+def _measured(folder: Path) -> _Folder | None:
+    """What a folder holds, or None where that cannot be seen: one such folder must not keep the others from being cleared."""
+    try:
+        used_at, size_bytes = folder.stat().st_mtime, 0
+        for file in folder.rglob("*"):
+            try:
+                status = file.lstat()
+            except FileNotFoundError:
+                continue  # a job has just ended and tidied up
+            used_at = max(used_at, status.st_mtime)
+            size_bytes += status.st_size
+    except OSError as error:
+        log.warning("a job's folder could not be measured", extra={"facts": {"job": folder.name, "reason": str(error)}})
+        return None
     return _Folder(folder, used_at, size_bytes)

@@ -28,9 +28,12 @@ class Knob:
 
     def nearest(self, value: float) -> float:
         """The allowed value nearest to `value`."""
-        if self.grid is not None:
-            value = self.minimum + math.floor((value - self.minimum) / self.grid + 0.5) * self.grid
-        return min(max(value, self.minimum), self.maximum)
+        value = min(max(value, self.minimum), self.maximum)
+        if self.grid is None:
+            return value
+        most = math.floor((self.maximum - self.minimum) / self.grid + 1e-9)  # the range need not end on the grid
+        steps = min(math.floor((value - self.minimum) / self.grid + 0.5), most)
+        return min(self.minimum + steps * self.grid, self.maximum)
 
 
 @dataclass(frozen=True)

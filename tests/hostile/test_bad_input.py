@@ -263,7 +263,7 @@ def test_without_permission_there_is_a_sentence(tmp_path: Path) -> None:
     with running_daemon(tmp_path / "home", wrapper=AS_ANYBODY if is_root else None) as daemon:
         refused = daemon.submit(source=str(source))["error"]
         assert refused["code"] == "source_unreadable", refused
-        assert "permission" in refused["message"]
+        assert "not allowed" in refused["message"]
         job = daemon.ended(daemon.submit(source=str(good), provider="loopback", deliver_to=str(read_only))["id"])
         assert (job["state"], job["error"]["code"]) == ("failed", "delivery_failed")
 
