@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import signal
+from pathlib import Path
 from typing import Any, Final, get_args
 
 from bridge import __version__, logs
@@ -174,13 +175,15 @@ class Daemon:
     async def _tidy(self) -> None:
         """Keeps the jobs' folders and the event stream within bounds, now and every few hours."""
         while True:
-            living = {job.id for job in await self.engine.jobs.living()}
-            uncertain = {job.id for job in (await self.engine.jobs.page(states=("uncertain",), limit=10_000)).jobs}
-            kept = frozenset(living | uncertain)
-            removed = await asyncio.to_thread(
-                retention.clear, self.home.jobs_dir, kept, self.config.retention
-            )
+            open_jobs = await self.engine.jobs.living()
+            open_jobs += (await self.engine.jobs.page(states=("uncertain",), limit=10_000)).jobs
+            folders = {
+                self.home.jobs_dir: frozenset(job.id for job in open_jobs),
+                self.home.uploads_dir: frozenset(Path(job.request.source or "").parent.name for job in open_jobs),
+            }
+            for folder, kept in folders.items():
+                removed = await asyncio.to_thread(retention.clear, folder, kept, self.config.retention)
+                if removed:
+                    log.info("old folders removed", extra={"facts": {"in": folder.name, "count": len(removed)}})
             await self.engine.jobs.prune_events()
-            if removed:
-                log.info("old job folders removed", extra={"facts": {"count": len(removed)}})
             await asyncio.sleep(TIDY_SECONDS)

@@ -60,6 +60,10 @@ class Home:
         return self.root / "jobs"
 
     @property
+    def uploads_dir(self) -> Path:
+        return self.root / "uploads"
+
+    @property
     def mailbox_dir(self) -> Path:
         return self.root / "mailbox"
 

@@ -107,7 +107,7 @@ class Intake:
     ) -> Job:
         request = self._resolved(given, preset, defaults)
         assert isinstance(given, Mapping)
-        print_of_given = fingerprint(given if uploaded is None else {**given, "source": None})
+        print_of_given = fingerprint(given)
         if request.client_id is not None:
             known = await self._store.by_client_id(request.client_id)
             if known is not None:
@@ -239,6 +239,8 @@ class Intake:
                 start, end = region_frames(request, source)
                 seconds = (end - start) / source["samplerate"]
             except SourceUnfinished as error:
+                if uploaded is not None:  # its last byte is here; nothing more will come
+                    raise
                 unfinished = error
         elif request.deliver_to is not None:
             self._check_paths(request, uploaded)

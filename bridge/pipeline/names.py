@@ -9,7 +9,7 @@ CLIP_MAX_BYTES = 150  # with the preset, the take's number and ".clipbridge.json
 PRESET_MAX_BYTES = 50
 # what Windows refuses in names, besides control characters and halves of characters, which nobody can read
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+')
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
 
 
 def safe(text: str, max_bytes: int) -> str:

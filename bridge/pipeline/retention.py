@@ -1,4 +1,4 @@
-"""Clears the jobs' folders: what is older than `keep_days`, then the oldest until `keep_gb` is met.
+"""Clears the jobs' folders and what was uploaded for them: what is older than `keep_days`, then the oldest until `keep_gb` is met.
 
 Never what is living, held or uncertain; the takes themselves lie in the results folders and are never touched.
 """

@@ -6,6 +6,7 @@ Knows SQL's mechanics and no tables; what is written and read is said by the mod
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import shutil
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _Done = Callable[[Any, BaseException | None], None]
 BUSY_TIMEOUT_SECONDS = 10.0
+_TROUBLE_OF_THE_FILE = {
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL,
+}  # fmt: skip
 GROUP_MAX = 256  # writes committed together at the most: one fsync for a burst, yet no write waits long
 
 
@@ -127,7 +132,7 @@ class Database:
 
     def _migrate(self, version: str) -> None:
         copy = self.path.with_name(f"{self.path.name}.before-{SCHEMA_VERSION}")
-        with sqlite3.connect(self.path) as source, sqlite3.connect(copy) as target:
+        with contextlib.closing(sqlite3.connect(self.path)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
             source.backup(target)
         log.info("database copied before its change", extra={"facts": {"from": version, "to": SCHEMA_VERSION, "copy": copy.name}})
         # a hundred milliseconds and 15 MiB that no ordinary start should pay
@@ -222,8 +227,9 @@ def _keep_aside(path: Path) -> str:
 
 
 def _is_about_the_change(error: DBAPIError) -> bool:
-    """Whether the statement was at fault (a doubled id) rather than the file or the disk."""
-    return isinstance(error.orig, sqlite3.IntegrityError)
+    """Whether the statement was at fault (a doubled id, a value of no type) rather than the file or the disk."""
+    code = getattr(error.orig, "sqlite_errorcode", None)  # the low byte is the kind of trouble; None: never reached SQLite
+    return code is None or code & 0xFF not in _TROUBLE_OF_THE_FILE
 
 
 def _version(connection: sa.Connection) -> str | None:

@@ -155,7 +155,7 @@ class JobStore:
         await self._database.write(change)
 
 
-_SETTLED = {"done", "uncertain"}
+_SETTLED = {"done", "failed", "uncertain"}
 _NOT_COLUMNS = {"calls", "takes"}
 _JOB_FIELDS = [name for name in Job.model_fields if name not in _NOT_COLUMNS]
 
