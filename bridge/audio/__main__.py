@@ -1,4 +1,4 @@
-"""The child process's side of `bridge/worker.py`: tasks in by lines, answers out by lines, until stdin closes.
+"""The child process's side of `bridge/worker.py`: tasks in by lines, answers out by lines; it leaves as soon as stdin closes.
 
 Each task is a function of this room, named in `TASKS`; results are frozen dataclasses and travel as JSON.
 """
@@ -10,8 +10,10 @@ import errno
 import importlib
 import json
 import os
+import queue
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -29,14 +31,16 @@ DISK_IS_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def main() -> None:
-    """Answers tasks until stdin closes."""
+    """Answers tasks, one at a time, until stdin closes; then the process ends, also in the middle of a task."""
     # an interrupt at the terminal goes to the whole group; only the daemon decides when its workers end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # whatever a library prints must not end up among the answers
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    for line in sys.stdin.buffer:
-        asked = json.loads(line)
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(lines,), name="stdin", daemon=True).start()
+    while True:
+        asked = json.loads(lines.get())
         try:
             answer = {"ok": dataclasses.asdict(_task(asked["task"])(**asked["args"]))}
         except ClipError as error:
@@ -50,6 +54,13 @@ def main() -> None:
             answer = {"error": internal(f'The audio task "{asked["task"]}" failed: {type(error).__name__}: {error}.').to_dict()}
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
+
+
+def _listen(lines: queue.SimpleQueue[bytes]) -> None:
+    for line in sys.stdin.buffer:
+        lines.put(line)
+    # the daemon lets go, or was killed: then the next one may make the same take, and two must not write one file
+    os._exit(0)
 
 
 def _task(name: str) -> Callable[..., Any]:

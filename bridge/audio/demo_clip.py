@@ -1,7 +1,8 @@
-"""Makes the clip of `clipbridge demo`: a small house loop, computed note by note, so that nobody needs a recording to try.
+"""Makes the clip of `clipbridge demo`: a small house loop, computed note by note, so that nobody needs a recording to
+try.
 
-Four bars at 120 BPM in A minor: kick, clap, swung hats, bass, electric-piano stabs and a little melody. Everything is laid on a
-ring of eight seconds, tails included, and so it loops without a seam. Playing it is left to the person.
+Four bars at 120 BPM in A minor: kick, clap, swung hats, bass, electric-piano stabs and a little melody. Everything is
+laid on a ring of eight seconds, tails included, and so it loops without a seam. Playing it is left to the person.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def demo_clip() -> Floats:
     _lay_melody(music, room)
     breath = _duck()
     wet = _reverberate(room, rng)
-    total = kick + rhythm + (music + wet) * breath
+    total: Floats = kick + rhythm + (music + wet) * breath
     total = _on_ring(total, low_hz=24.0, high_hz=19_000.0)
     return np.ascontiguousarray((0.94 * np.tanh(total * _GAIN / 0.94)).T)
 
@@ -123,7 +124,9 @@ def _lay_drums(kick: Floats, rhythm: Floats, room: Floats, rng: np.random.Genera
     time = _seconds(0.28)
     for beat in range(1, BARS * 4, 2):
         hands = sum(np.where(time >= late, np.exp(-(time - late) * 130), 0) for late in (0.0, 0.011, 0.021))
-        clap = _noise(rng, 0.28, 900, 5_200) * (hands * 0.5 + np.where(time >= 0.03, np.exp(-(time - 0.03) * 22), 0) * 0.7)
+        clap = _noise(rng, 0.28, 900, 5_200) * (
+            hands * 0.5 + np.where(time >= 0.03, np.exp(-(time - 0.03) * 22), 0) * 0.7
+        )
         at = _step_frame(beat * 4)
         _lay(rhythm, clap, at, 0.62)
         _lay(room, clap, at, 0.12)
@@ -138,7 +141,9 @@ def _lay_drums(kick: Floats, rhythm: Floats, room: Floats, rng: np.random.Genera
         _lay(rhythm, hat, _step_frame(step) + int(rng.integers(-60, 60)), 0.27 * loud[step % 8] * human, 0.25)
     time = _seconds(0.07)
     for step in (3, 10, 19, 26, 31, 35, 42, 51, 58, 61, 63):
-        rim = np.sin(2 * np.pi * 1_720 * time) * np.exp(-time * 95) + 0.5 * np.sin(2 * np.pi * 2_480 * time) * np.exp(-time * 140)
+        rim = np.sin(2 * np.pi * 1_720 * time) * np.exp(-time * 95) + 0.5 * np.sin(2 * np.pi * 2_480 * time) * np.exp(
+            -time * 140
+        )
         _lay(rhythm, rim, _step_frame(step), 0.15, -0.45)
         _lay(room, rim, _step_frame(step), 0.06, -0.2)
 
@@ -149,7 +154,11 @@ def _lay_bass(music: Floats) -> None:
             time = _seconds(length * _STEP_SECONDS + 0.05)
             sound = np.zeros_like(time)
             for harmonic in range(1, 13):
-                sound += np.sin(2 * np.pi * _note_hz(note) * harmonic * time) / harmonic * np.exp(-time * (1.2 + 1.7 * harmonic))
+                sound += (
+                    np.sin(2 * np.pi * _note_hz(note) * harmonic * time)
+                    / harmonic
+                    * np.exp(-time * (1.2 + 1.7 * harmonic))
+                )
             sound = np.tanh(1.6 * sound) * np.minimum(1, time * 300)
             _lay(music, _ends_softly(sound, 0.03), _step_frame(bar * 16 + step), 0.175)
 
