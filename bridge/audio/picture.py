@@ -145,7 +145,7 @@ class _Spectrogram:
         ]
         self._edges_hz = [(np.arange(length // 2 + 2) - 0.5) * samplerate / length for length in lengths]
         self._recent: list[Floats] = [np.zeros(len(rows_hz) - 1) for _ in lengths]
-        # Neighbouring columns of a short clip see nearly the same long window: an eighth of it may pass before a new one.
+        # Neighbouring columns of a short clip see nearly the same long window: an eighth of it passes before a new one.
         apart = max(1.0, float(centres[-1] - centres[0]) / max(1, len(centres) - 1))
         self._every = [max(1, int(length / 8 / apart)) if apart > 1 else 1 for length in lengths]
         self._reach = max(lengths) // 2 + 1

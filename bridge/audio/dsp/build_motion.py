@@ -59,13 +59,15 @@ def flanger(source: Signal, s: Setting, *, delay_ms: Range, rate_hz: Range, feed
     return Mix(source, MovingDelay(source, voices), 0.75, 0.75)
 
 
-def shifted(source: Signal, semitones: float) -> Signal:
-    """The clip at another pitch and its own speed; long grains for lower, short ones for higher."""
+def shifted(source: Signal, semitones: float, grain: float = 1.0) -> Signal:
+    """The clip at another pitch and its own speed; long grains for lower, short ones for higher, times `grain`."""
     ratio = 2.0 ** (semitones / 12)
     if ratio > 1.03:
         source = Filter(source, [low_pass_kernel(0.45 * source.samplerate / ratio, source.samplerate)])
     grain_seconds = 0.080 if ratio < 0.8 else 0.064 if ratio < 1.3 else 0.052
-    return Grains(source, ratio=ratio, grain_seconds=grain_seconds, search_seconds=0.018 if ratio < 1 else 0.012)
+    return Grains(
+        source, ratio=ratio, grain_seconds=grain_seconds * grain, search_seconds=0.018 if ratio < 1 else 0.012
+    )
 
 
 def pitch(
@@ -75,7 +77,7 @@ def pitch(
     chosen = float(s.rng.choice(semitones))
     if not exact:
         chosen = float(np.sign(chosen) * max(1, round(abs(chosen) * s.intensity)))
-    moved = shifted(source, chosen)
+    moved = shifted(source, chosen, s.draw((0.82, 1.25)))
     return Mix(source, moved, keep, 1.0) if keep else moved
 
 

@@ -19,6 +19,8 @@ from bridge.audio.dsp.signal import Frames, Signal
 from bridge.errors import ClipError, internal
 
 READ_FRAMES = 65_536
+_SCAN_FRAMES = 65_536
+"""The grid on which the loudest place is looked for: it decides how takes sound, so reading must not change it."""
 _RIFF_LIMIT_BYTES = 0xFFFF_0000
 
 
@@ -79,9 +81,9 @@ def scan(path: str) -> Levels:
     """Read a source once, block by block. Raises `source_unreadable` for frames that are not numbers."""
     with open_source(path) as file:
         count, peak, energy, loudest, loudest_frame, weighted = 0, 0.0, 0.0, -1.0, 0, 0.0
-        window = max(1, min(READ_FRAMES, file.samplerate // 20))
+        window = max(1, min(_SCAN_FRAMES, file.samplerate // 20))
         while True:
-            block = read_block(file, READ_FRAMES)
+            block = read_block(file, _SCAN_FRAMES)
             if block.shape[1] == 0:
                 break
             highest = float(np.abs(block).max())

@@ -74,6 +74,10 @@ class Squash(Effect):
         count = max(1, BLOCK_FRAMES // step)
         frames = self.source.read(start, start + count * step + self._ahead)
         heard = np.abs(frames[:, self._ahead :]).max(axis=0).reshape(count, step).max(axis=1)
+        if start == 0:
+            # The clip begins as if it had been playing, or its first hit would pass before the follower has risen.
+            self._followed = float(heard[: max(1, int(0.25 / self.STEP_SECONDS))].max())
+            self._gain = (max(1.0, self._followed / self._threshold)) ** -self._slope
         gains = np.empty(count + 1)
         gains[0] = self._gain
         followed = self._followed

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridge.audio.dsp.signal import BLOCK_FRAMES, Effect, Frames, Signal, Sine, read_at
+from bridge.audio.dsp.signal import BLOCK_FRAMES, Effect, Frames, Signal, Sine, read_at, read_near
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class MovingDelay(Effect):
             (voice, [self._sines(voice, line) for line in range(1 if voice.spread_turns == 0 else self.channels)])
             for voice in voices
         ]
+        self._read = read_at if len(voices) == 1 else read_near
         reach = [(v.delay_seconds, sum(depth for _, depth, _ in v.sines)) for v in voices]
         self._behind = int(max(0.0, *(delay + depth for delay, depth in reach)) * self.samplerate) + 3
         self._ahead = int(max(0.0, *(depth - delay for delay, depth in reach)) * self.samplerate) + 3
@@ -51,7 +52,7 @@ class MovingDelay(Effect):
                     delay += sine.at(start, BLOCK_FRAMES) * np.float32(depth_seconds)
                 channels = slice(None) if len(lines) == 1 else slice(line, line + 1)
                 positions = here - delay.astype(np.float64) * self.samplerate
-                result[channels] += read_at(frames[channels], positions) * np.float32(voice.gain)
+                result[channels] += self._read(frames[channels], positions) * np.float32(voice.gain)
         return result
 
     def _sines(self, voice: Voice, line: int) -> list[tuple[Sine, float]]:

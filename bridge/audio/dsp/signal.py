@@ -122,6 +122,20 @@ def read_at(frames: Frames, positions: Floats) -> Frames:
     return result
 
 
+def read_near(frames: Frames, positions: Floats) -> Frames:
+    """Read between frames along straight lines: half the cost of `read_at`, for copies that sound beside others.
+
+    A little treble is lost. Shapes as for `read_at`, positions at least 0 and below n - 1.
+    """
+    index = positions.astype(np.intp)
+    part = (positions - index).astype(np.float32)
+    result = np.empty((frames.shape[0], len(positions)), dtype=np.float32)
+    for channel, line in enumerate(frames):
+        a = line[index]
+        result[channel] = a + part * (line[index + 1] - a)
+    return result
+
+
 class Sine:
     """A sine of `rate_hz` that starts at `phase` (in turns), exact at any position.
 

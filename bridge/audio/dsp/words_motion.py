@@ -15,6 +15,7 @@ PITCH: Final = (
         "octave"
     ), (
         step("pitch", semitones=(-12.0,), exact=True),
+        tone((40, 0), (120, 1), (800, 0), (4_000, -2), (12_000, -4)),
         step("sweep", shape="low", low_hz=2_600, high_hz=6_500, beats=(4.0, 16.0)),
     )),
     Word("octave up", "pitch", forms(
