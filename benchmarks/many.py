@@ -40,31 +40,30 @@ SECONDS_PER_CLIP_MAX: Final = 5.0  # then something is stuck
 def measure(report: Report, *, quick: bool) -> None:
     """Adds the findings of this group. The hundred are dropped before and after the thousand, and their mean counts."""
     few, many = (6, 12) if quick else (FEW, MANY)
-    costs: dict[str, list[float]] = {}
-    peaks: dict[str, Scales] = {}
+    costs: dict[int, list[float]] = {}
+    weighed: dict[int, Scales] = {}
     for count in (few, many, few):
         with place() as folder:
             room_for(folder, ROOM_GB * count / MANY)
-            seconds, scales = _drop(folder, count)
-        costs.setdefault(f"{count}", []).append(seconds / count)
-        peaks[f"{count}"] = scales
-    per_few, per_many = sum(costs[f"{few}"]) / 2, costs[f"{many}"][0]
-    report.keep(f"many clips, s per clip at {few}", costs[f"{few}"])
-    report.keep(f"many clips, s per clip at {many}", costs[f"{many}"])
+            delivered, scales = _drop(folder, count)
+        costs.setdefault(count, []).append(delivered[-1] / count)
+        weighed[count] = scales
+        report.keep(f"many clips, {count} at once, clips of 10 % each, s", _by_tenths(delivered))
+    per_few, per_many = sum(costs[few]) / 2, costs[many][0]
     once = "all delivered, each once"
     report.add(GROUP, f"{few} clips of 6 s dropped at once: one costs", per_few * 1e3, "ms", detail=f"{once}; twice")
     report.add(GROUP, f"{many:,} clips of 6 s dropped at once: one costs", per_many * 1e3, "ms", detail=once)
     report.add(GROUP, f"cost of one at {many:,} : at {few}", per_many / per_few, "×", GROWTH_MAX)
     if measures_memory():
-        scales = peaks[f"{many}"]
+        scales = weighed[many]
         report.add(
             GROUP, f"memory at most while {many:,} clips are worked on", scales.peak_mb, "MB", MEMORY_MAX_MB,
             f"{scales.processes} processes, of it the daemon at most {scales.peak_of_daemon_mb:.0f} MB",
         )  # fmt: skip
 
 
-def _drop(folder: Path, count: int) -> tuple[float, Scales]:
-    """The seconds from the first move to the last delivery, and the memory meanwhile."""
+def _drop(folder: Path, count: int) -> tuple[list[float], Scales]:
+    """When each clip was delivered, in seconds after the first move, in order; and the memory meanwhile."""
     clips = write_many(folder / "clips", count, CLIP_SECONDS, subtype=SUBTYPE)
     first = folder / "first.wav"
     write_clip(first, CLIP_SECONDS, subtype=SUBTYPE)
@@ -79,10 +78,16 @@ def _drop(folder: Path, count: int) -> tuple[float, Scales]:
             for clip in clips:
                 clip.rename(drop / clip.name)
             listener.wait(lambda: listener.ended >= WARM + count, 60 + SECONDS_PER_CLIP_MAX * count)
-            seconds = max(told.first["delivered"] for told in map(whole, listener.jobs.values())) - began
+            delivered = sorted(told.first["delivered"] - began for told in map(whole, listener.jobs.values()))[WARM:]
             _put_away(drop, home / "Drop", count)
         _check_once(listener, home, [clip.name for clip in clips])
-    return seconds, scales
+    return delivered, scales
+
+
+def _by_tenths(delivered: list[float]) -> list[float]:
+    """How long each tenth of the clips took: what grows shows here."""
+    ends = [delivered[len(delivered) * tenth // 10 - 1] for tenth in range(1, 11) if len(delivered) >= 10]
+    return [end - begin for begin, end in zip([0.0, *ends], ends, strict=False)]
 
 
 def _put_away(drop: Path, root: Path, count: int) -> None:

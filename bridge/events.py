@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from bridge.job import Job
 from bridge.store import JobStore
@@ -54,12 +54,14 @@ class Events:
         self._callbacks.append(callback)
         return lambda: self._callbacks.remove(callback)
 
-    async def listen(self, after: int | None = None) -> AsyncIterator[Event]:
-        """Every event after the given id, then every new one, without end; None: from now on.
+    def listen(self, after: int | None = None) -> AsyncGenerator[Event, None]:
+        """Every event after the given id, then every new one, without end; None: from now on, which is this very call.
 
         An id from the future (another database's) is taken as "from now on".
         """
-        seen = self._newest_id if after is None or after > self._newest_id else after
+        return self._told(self._newest_id if after is None or after > self._newest_id else after)
+
+    async def _told(self, seen: int) -> AsyncGenerator[Event, None]:
         while True:
             while seen < self._newest_id:
                 for event in await self._after(seen):

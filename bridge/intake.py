@@ -202,7 +202,8 @@ class Intake:
         delivered = {take.take for take in job.takes if take.placed}
         if job.state == "delivered" and len(delivered) == job.request.variations:
             raise ClipError("bad_request", f"Job {job_id} has delivered all it was asked for.", hint="Send a new request.")
-        again = {"failed", "cancelled"} | ({"uncertain"} if pay_again else set())
+        # paying again is for the uncertain calls only
+        again = {"uncertain"} if job.state == "uncertain" else {"failed", "cancelled"}
         calls = tuple(_renewed(call) for call in job.calls if call.state not in again)
         return await self._runner.again(job, calls)
 
@@ -228,6 +229,8 @@ class Intake:
     def _resolved(self, given: object, preset: str | None, defaults: Mapping[str, Any]) -> Request:
         named = given.get("preset") if isinstance(given, Mapping) else None
         chosen = self._presets.get(named if isinstance(named, str) else preset or DEFAULT)
+        if isinstance(given, Mapping) and given.get("preset", "") is None:
+            given = {key: value for key, value in given.items() if key != "preset"}
         return resolve(given, {**chosen.values, **defaults, "preset": chosen.name})
 
     async def _look(self, request: Request, uploaded: Path | None) -> _Seen:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
@@ -140,6 +141,12 @@ class Job(_Data):
         if not all(take.placed for take in self.takes):
             shown = self.model_copy(update={"takes": tuple(take for take in self.takes if take.placed)})
         return shown.model_dump(mode="json", include=_SHOWN)
+
+
+def charged_usd(calls: Iterable[Call]) -> float | None:
+    """What the calls of a job have cost together; None while nobody knows it of one of them. Cancelled ones count nothing."""
+    costs = [call.charged_usd for call in calls if call.state != "cancelled"]
+    return None if None in costs else round(sum(cost for cost in costs if cost is not None), 6)
 
 
 _HIDDEN_OF_CALL = {"seed", "estimated_usd", "handle", "result_file", "notes", "error"}

@@ -18,7 +18,7 @@ class Estimate:
 
     @property
     def usd(self) -> float:
-        return self.calls * self.usd_per_call
+        return round(self.calls * self.usd_per_call, 6)  # no more digits than a bill has
 
 
 def estimate(request: Request, model: Model) -> Estimate:

@@ -17,6 +17,11 @@ class Turns:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
+    @property
+    def full(self) -> bool:
+        """Whether the next one has to wait."""
+        return self._free == 0
+
     @asynccontextmanager
     async def turn(self, priority: int) -> AsyncIterator[None]:
         """Holds a place; waits for one where all are taken. Lower priorities go first."""

@@ -61,6 +61,7 @@ class Workers:
             finally:
                 self._busy.discard(worker)
                 if worker.usable:
+                    worker.used_at = asyncio.get_running_loop().time()
                     self._idle.append(worker)
                 else:
                     await worker.end()
@@ -83,9 +84,13 @@ class Workers:
         return [worker.pid for worker in (*self._idle, *self._busy)]
 
     async def _take(self) -> _Worker:
-        worker = self._idle.pop() if self._idle else await _Worker.start()
+        worker = None
+        while self._idle and worker is None:
+            idle = self._idle.pop()
+            worker = idle if idle.lives else None  # the system may have ended one while nobody needed it
+        if worker is None:
+            worker = await _Worker.start()
         self._busy.add(worker)
-        worker.used_at = asyncio.get_running_loop().time()
         if self._reaper is None:
             self._reaper = asyncio.get_running_loop().call_later(self._idle_seconds, self._reap)
         return worker
@@ -115,7 +120,7 @@ class _Worker:
         path = os.pathsep.join([ours, *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         # keys are for the daemon's eyes only
-        for name in [name for name in environment if name.startswith("CLIPBRIDGE_KEY_") or name.endswith("_API_KEY")]:
+        for name in [name for name in environment if name.startswith("CLIPBRIDGE_KEY_") or name.endswith("_KEY")]:
             del environment[name]
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "bridge.audio",
@@ -124,6 +129,10 @@ class _Worker:
             limit=LINE_LIMIT_BYTES, env=environment,
         )  # fmt: skip
         return cls(process)
+
+    @property
+    def lives(self) -> bool:
+        return self._process.returncode is None
 
     async def ask(self, task: str, arguments: dict[str, Any]) -> dict[str, Any]:
         self.usable = False  # until the answer is here: whatever interrupts this leaves the process in the middle of a task

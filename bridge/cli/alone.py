@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 from bridge import logs
 from bridge.cli import client, show, waiting
 from bridge.config import Config, load
-from bridge.daemon import Engine
+from bridge.engine import Engine
 from bridge.errors import ClipError
-from bridge.home import Home
+from bridge.home import Home, HomeHeld
 from bridge.job import Job
 from bridge.store.jobs import Event
 
@@ -40,7 +40,7 @@ def send(named_home: str | None, outcomes: list[Outcome], *, silent: bool) -> cl
         with contextlib.ExitStack() as holding:
             try:
                 holding.enter_context(home.held())
-            except ClipError:
+            except HomeHeld:
                 if not told and not silent:
                     show.line(f"Waiting until another clipbridge (process {home.holder() or '?'}) is done.", error=True)
                 told = True

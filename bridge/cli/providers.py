@@ -33,7 +33,7 @@ def _overview(named_home: str | None) -> dict[str, Any]:
     import os
 
     from bridge.config import load
-    from bridge.daemon import _settings as settings_of
+    from bridge.engine import provider_settings as settings_of
     from bridge.home import Home
     from bridge.providers import Providers
     from bridge.worker import Workers

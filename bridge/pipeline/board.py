@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, Final
 
+from bridge.errors import Charged
 from bridge.events import Events
-from bridge.job import Call, Job, State, Take, timestamp
+from bridge.job import Call, Job, State, Take, charged_usd, timestamp
 from bridge.store import JobStore
 from bridge.store.jobs import Event
 
@@ -53,27 +54,31 @@ class Board:
         self._jobs: dict[str, Job] = {}
         self._stages: dict[str, dict[tuple[int, int], tuple[str, float]]] = {}
         self._told_at: dict[str, float] = {}
-        self._saving: set[asyncio.Future[Event | None]] = set()
+        self._saving: set[asyncio.Future[Any]] = set()
         self._unsaved: dict[str, Job] = {}
         self._changing_ended = asyncio.Lock()
 
     def put(self, job: Job) -> None:
         self._jobs[job.id] = job
 
-    async def add(self, job: Job) -> tuple[Job, bool]:
-        """Stores a new job; `(job, True)`, or the job that has its `client_id` already and False."""
+    async def add(self, job: Job, then: Callable[[Job], None]) -> tuple[Job, bool]:
+        """Stores a new job; `(job, True)`, or the job that has its `client_id` already and False.
+
+        `then` is called with a job that is new, also where nobody waits for the answer any more.
+        """
         adding = self._store.add(job)
         # told from the future itself, so that events go out in the order of their ids
-        adding.add_done_callback(self._added)
+        adding.add_done_callback(partial(self._added, then))
         stored, event = await asyncio.shield(adding)
         return stored, event is not None
 
-    def _added(self, adding: asyncio.Future[tuple[Job, Event | None]]) -> None:
+    def _added(self, then: Callable[[Job], None], adding: asyncio.Future[tuple[Job, Event | None]]) -> None:
         if adding.cancelled() or adding.exception() is not None:
             return  # whoever asked has the error
         job, event = adding.result()
         if event is not None:
             self.put(job)
+            then(job)
             self._events.publish(event, job)
 
     def get(self, job_id: str) -> Job | None:
@@ -93,6 +98,8 @@ class Board:
         before = self._jobs[job_id]
         after = before.model_copy(update={**updates, "updated_at": timestamp()})
         self._jobs[job_id] = after
+        if job_id in self._unsaved:
+            self._unsaved[job_id] = after  # what is stored anew later must not be older than this
         saving = self._store.save(before, after)
         self._saving.add(saving)
         saving.add_done_callback(partial(self._saved, after))
@@ -133,7 +140,8 @@ class Board:
         changed = self.call(job_id, call).model_copy(update=updates) if updates else call
         others = [known for known in self._jobs[job_id].calls if (known.take, known.piece) != (call.take, call.piece)]
         calls = tuple(sorted([*others, changed], key=lambda one: (one.take, one.piece)))
-        await self.change(job_id, calls=calls)
+        job = self._jobs[job_id]
+        await self.change(job_id, calls=calls, **({} if job.living else _known_late(job, calls)))
         return changed
 
     def drop_call(self, job_id: str, call: Call) -> None:
@@ -163,24 +171,36 @@ class Board:
 
     # ---- on disk ------------------------------------------------------------------------------------------------------
 
-    def _saved(self, job: Job, saving: asyncio.Future[Event | None]) -> None:
+    def _saved(self, job: Job, saving: asyncio.Future[Any]) -> None:
         self._saving.discard(saving)
         if saving.cancelled():
             return
         error = saving.exception()
         if error is None:
-            event = saving.result()
+            event: Event | None = saving.result()
             if event is not None:
                 self._events.publish(event, job)
             return
         log.error("a job's change could not be stored", extra={"facts": {"job": job.id, "reason": str(error)}})
-        self._unsaved[job.id] = job
+        self._unsaved[job.id] = self._jobs.get(job.id, job)
         asyncio.get_running_loop().call_later(SAVE_AGAIN_SECONDS, self._save_again, job.id)
 
     def _save_again(self, job_id: str) -> None:
         if job_id in self._unsaved:
             left = self._unsaved.pop(job_id)
             job = self._jobs.get(job_id, left)
-            saving: asyncio.Future[Event | None] = asyncio.ensure_future(self._store.save_all(job))
+            saving = self._store.save_all(job)
             self._saving.add(saving)
             saving.add_done_callback(partial(self._saved, job))
+
+
+def _known_late(job: Job, calls: tuple[Call, ...]) -> dict[str, Any]:
+    """What the answer to a call means for a job that was cancelled in the meantime."""
+    cost = charged_usd(calls)
+    lost = next((call.error for call in calls if call.state == "uncertain"), None)
+    if lost is not None:
+        return {"charged_usd": cost, "state": "uncertain", "error": lost, "message": lost.message}
+    if job.error is None or job.error.code != "cancelled":
+        return {"charged_usd": cost}
+    charged: Charged = "unknown" if cost is None else "yes" if cost else "no"
+    return {"charged_usd": cost, "error": job.error.model_copy(update={"charged": charged})}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from bridge.errors import ClipError
 from bridge.job import Job
 from bridge.pipeline.prepare import SNAPSHOT, Prepared, RunTask
 
+log = logging.getLogger(__name__)
+Hidden = Literal["take", "raw", "side"]
 # below this the source counts as silent: nothing of it reaches 16 bits (−96 dBFS)
 SILENCE_PEAK = 10 ** (-96 / 20)
 
@@ -32,8 +36,9 @@ async def conform(job: Job, prepared: Prepared, result: Path, take: int, folder:
     """
     make_ready(folder)
     hidden, raw = hidden_file(folder, job, take), hidden_file(folder, job, take, "raw")
+    _make_way(hidden, raw)
     match = None
-    if job.request.match_loudness:
+    if job.request.match_loudness and job.request.source is not None:
         match = {
             "lufs": prepared.lufs,
             "rms_dbfs": prepared.rms_dbfs,
@@ -60,6 +65,7 @@ async def copy(job: Job, prepared: Prepared, take: int, folder: Path, job_dir: P
     """Strength 0: the region's own frames, bit for bit, without asking anybody."""
     make_ready(folder)
     hidden = hidden_file(folder, job, take)
+    _make_way(hidden)
     facts = await run_task(
         "copy",
         priority=job.priority,
@@ -73,9 +79,32 @@ async def copy(job: Job, prepared: Prepared, take: int, folder: Path, job_dir: P
     return Conformed(hidden, None, facts, ("Strength 0: a copy of the source, nothing was sent or charged.",))
 
 
-def hidden_file(folder: Path, job: Job, take: int, suffix: str = "take") -> Path:
+def hidden_file(folder: Path, job: Job, take: int, suffix: Hidden = "take") -> Path:
     """The hidden name under which a take grows; no DAW shows it and no watched folder takes it."""
     return folder / f".clipbridge-{job.id}-{take}-{suffix}.tmp"
+
+
+def sweep(folder: Path, job: Job) -> None:
+    """Removes what a job that ended in the middle of something has left behind."""
+    for take in range(1, job.request.variations + 1):
+        try:
+            _clear(*(hidden_file(folder, job, take, suffix) for suffix in get_args(Hidden)))
+        except OSError as error:
+            log.debug("a hidden file stays", extra={"facts": {"job": job.id, "reason": str(error)}})
+
+
+def _make_way(*hidden: Path) -> None:
+    # written anew rather than written over: after a crash it may be a second name of a take that is delivered already
+    try:
+        _clear(*hidden)
+    except OSError as error:
+        raise delivery_failed(hidden[0].parent, error) from None
+
+
+def _clear(*hidden: Path) -> None:
+    for file in hidden:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            file.unlink()
 
 
 def make_ready(folder: Path) -> None:

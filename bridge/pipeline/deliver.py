@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bridge.home import write_atomically
 from bridge.pipeline.names import take_stem
 
 SIDE_FILE = ".clipbridge.json"
@@ -51,18 +50,33 @@ def place(hidden: Path, target: Path) -> None:
     _sync_folder(target.parent)
 
 
-def write_side_file(take: Path, content: dict[str, Any]) -> None:
-    """Puts the provenance beside a take."""
-    write_atomically(take.with_name(f"{take.stem}{SIDE_FILE}"), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+def write_side_file(take: Path, content: dict[str, Any], hidden: Path) -> None:
+    """Puts the provenance beside a take; it grows under the name `hidden`, so that a crash leaves nothing that nobody clears."""
+    with hidden.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    hidden.replace(take.with_name(f"{take.stem}{SIDE_FILE}"))
 
 
-def is_placed(target: Path, sha256: str) -> bool:
-    """Whether the take lies under its name already, from before a crash."""
+def is_placed(hidden: Path, target: Path, sha256: str) -> bool:
+    """Whether the take got its name in an earlier run. While `hidden` is another file, a target of equal content is not it."""
     try:
+        if hidden.exists() and not hidden.samefile(target):
+            return False
         with target.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == sha256
     except OSError:
         return False
+
+
+def place_rest(hidden: Path, target: Path) -> None:
+    """Finishes what a crash interrupted after `place` had given the name: gives it now, or clears the second name."""
+    try:
+        if hidden.exists():
+            place(hidden, target)
+    except FileExistsError:
+        hidden.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

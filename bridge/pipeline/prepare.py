@@ -72,6 +72,13 @@ async def prepare(job: Job, model: Model | None, job_dir: Path, run_task: RunTas
             f"{request.source} is being rewritten all the time; it changed in the middle of each of {MAX_LOOKS} readings.",
             hint="Wait until the program that writes it has finished, then send it again.",
         )
+    if model is not None and model.upload.max_bytes is not None and cut["sent_bytes"] > model.upload.max_bytes:
+        raise ClipError(
+            "too_large",
+            f"What would be sent to {model.name} has {cut['sent_bytes'] / 1e6:.1f} MB;"
+            f" it takes at most {model.upload.max_bytes / 1e6:.1f} MB.",
+            hint="Choose a shorter region.",
+        )
     # the names appear only when the files are whole: whoever finds them after a crash may trust them
     for name in filter(None, (SNAPSHOT, sent_name)):
         (job_dir / f"{name}.tmp").replace(job_dir / name)

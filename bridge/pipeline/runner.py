@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bridge.config import Config
-from bridge.errors import Charged, ClipError, internal
+from bridge.errors import Charged, ClipError, Passing, SourceUnfinished, internal
 from bridge.events import Events
 from bridge.home import Home
-from bridge.job import Call, Held, Job, Problem, Take, seconds_of, timestamp
+from bridge.job import Call, Held, Job, Problem, Take, charged_usd, seconds_of, timestamp
 from bridge.pipeline import conform, deliver, prepare, retry, submit
 from bridge.pipeline.board import Board
 from bridge.pipeline.fetch import wait
@@ -64,22 +64,23 @@ class Runner:
         self._order = itertools.count()
         self._leading: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._cancelled: set[str] = set()
-        self._running_out: dict[asyncio.Task[None], str] = {}
-        self._attempts: dict[str, int] = {}
+        self._cancelling: dict[str, asyncio.Task[Job]] = {}
+        self._running_out: dict[asyncio.Task[None], tuple[str, int, int]] = {}
+        self._holds: dict[str, int] = {}
+        self._stopping = False
 
     # ---- from outside -------------------------------------------------------------------------------------------------
 
     async def accept(self, job: Job) -> tuple[Job, bool]:
         """Stores a new job and takes it on; `(job, True)`, or the job that has its `client_id` already and False."""
-        stored, is_new = await self._board.add(job)
-        if is_new:
-            self.add(stored)
-        return stored, is_new
+        return await self._board.add(job, self._take_on)
 
     def add(self, job: Job) -> None:
         """Takes a job on: a new one, or one of an earlier run that goes on where it was."""
         self._board.put(job)
+        self._take_on(job)
+
+    def _take_on(self, job: Job) -> None:
         if job.held is None:
             self._enqueue(job.id)
         elif job.held.reason == "source_unfinished":
@@ -92,9 +93,10 @@ class Runner:
 
         Answers that are paid for and under way are waited for, up to half a minute.
         """
+        self._stopping = True
         for timer in self._timers.values():
             timer.cancel()
-        self._queue.clear()
+        await asyncio.gather(*self._cancelling.values(), return_exceptions=True)
         leading = list(self._leading.values())
         for task in leading:
             task.cancel()
@@ -104,39 +106,56 @@ class Runner:
         await self._board.settled()
 
     def living(self, job_id: str) -> Job | None:
-        return self._board.get(job_id)
+        job = self._board.get(job_id)
+        return job if job is not None and job.living else None
 
     async def cancel(self, job_id: str) -> Job:
         """Ends a living job at whatever stage it is. Work that a service cannot stop runs out; its audio is kept."""
-        task = self._leading.get(job_id)
-        if task is None:
-            self._unqueue(job_id)
+        cancelling = self._cancelling.get(job_id)
+        if cancelling is None:
+            cancelling = asyncio.get_running_loop().create_task(self._cancel(job_id), name=f"cancel {job_id}")
+            self._cancelling[job_id] = cancelling
+            cancelling.add_done_callback(lambda _: self._cancelling.pop(job_id))
+        return await asyncio.shield(cancelling)
+
+    async def _cancel(self, job_id: str) -> Job:
+        await self._let_go(job_id)
+        self._unqueue(job_id)
+        job = self.living(job_id)
+        if job is not None and sum(take.placed for take in job.takes) < job.request.variations:
             return await self._end_cancelled(job_id)
-        self._cancelled.add(job_id)
-        task.cancel()
-        await asyncio.wait({task})
-        self._cancelled.discard(job_id)
-        ended = self._board.get(job_id) or await self._store.get(job_id)
+        if job is not None:
+            await self._end(job_id)
+        await self._board.settled()  # it came to its end in this very moment
+        ended = await self._store.get(job_id)
         assert ended is not None
         return ended
+
+    async def _let_go(self, job_id: str) -> None:
+        """Nobody leads the job any more when this returns."""
+        task = self._leading.get(job_id)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
 
     async def again(self, job: Job, calls: tuple[Call, ...]) -> Job:
         """Takes an ended or held job up again with the calls that still count.
 
         Raises ClipError `bad_request` while its source is still being written, or an answer to a call is still to come.
         """
-        if job.id in self._leading:
+        if job.held is not None and job.held.reason == "source_unfinished":
             raise ClipError(
                 "bad_request",
                 f"Job {job.id} waits for its source to become whole; it goes on by itself.",
                 hint="Finish the export, or cancel the job.",
             )
-        if job.id in self._running_out.values():
+        if any(job_id == job.id for job_id, _, _ in self._running_out.values()):
             raise ClipError(
                 "bad_request",
                 f"The answer to what job {job.id} sent is still under way.",
                 hint="Retry when it is there: what is paid for is then delivered at no further charge.",
             )
+        await self._let_go(job.id)  # it has ended, but may not have left yet
         self._unqueue(job.id)
         self._board.put(job)
         await self._board.change(
@@ -147,6 +166,7 @@ class Runner:
 
     async def settle(self, job: Job, **updates: Any) -> Job:
         """Changes a job that has ended, by a person's decision."""
+        await self._let_go(job.id)
         self._board.put(job)
         await self._board.change(job.id, **updates)
         return self._board.drop(job.id)
@@ -165,14 +185,17 @@ class Runner:
             timer.cancel()
 
     def _fill(self) -> None:
-        working = sum(1 for job_id in self._leading if not self._only_waits(job_id))
-        while self._queue and working < self._config.daemon.concurrency + AHEAD:
-            self._lead(heapq.heappop(self._queue)[2])
-            working += 1
+        while self._queue and not self._stopping:
+            priority, _, job_id = self._queue[0]
+            if self._at_work(priority) >= self._config.daemon.concurrency + AHEAD:
+                return
+            heapq.heappop(self._queue)
+            self._lead(job_id)
 
-    def _only_waits(self, job_id: str) -> bool:
-        job = self._board.get(job_id)
-        return job is not None and job.held is not None
+    def _at_work(self, priority: int) -> int:
+        """The jobs under way that are at least as urgent: a person's clip does not wait until a folder's is done."""
+        jobs = (self._board.get(job_id) for job_id in self._leading)
+        return sum(1 for job in jobs if job is not None and job.held is None and job.priority <= priority)
 
     def _wake_at(self, job_id: str, at_seconds: float) -> None:
         delay_seconds = max(0.0, at_seconds - time.time())
@@ -185,35 +208,32 @@ class Runner:
     def _lead(self, job_id: str) -> None:
         task = asyncio.get_running_loop().create_task(self._led(job_id), name=f"job {job_id}")
         self._leading[job_id] = task
+        task.add_done_callback(partial(self._left, job_id))
+
+    def _left(self, job_id: str, task: asyncio.Task[None]) -> None:
+        # not in the task itself: one that is cancelled before its first step never runs
+        del self._leading[job_id]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a job could not be ended", exc_info=task.exception(), extra={"facts": {"job": job_id}})
+        self._fill()
 
     async def _led(self, job_id: str) -> None:
         """One job's story with its possible endings."""
         try:
             await self._story(job_id)
-        except asyncio.CancelledError:
-            if job_id not in self._cancelled:
-                raise
-            await self._end_cancelled(job_id)
         except _Waits as waiting:
-            await self._hold(job_id, waiting.hold)
+            self._hold(job_id, waiting.hold)
         except ClipError as error:
             await self._end_failed(job_id, error)
         except Exception as error:
             log.exception("a job met a defect", extra={"facts": {"job": job_id}})
             await self._end_failed(job_id, internal(f"The job met a defect: {type(error).__name__}: {error}."))
-        finally:
-            del self._leading[job_id]
-            self._fill()
 
     # ---- the story of one job -----------------------------------------------------------------------------------------
 
     async def _story(self, job_id: str) -> None:
-        job = self._board.job(job_id)
-        if job.held is not None and job.held.reason == "source_unfinished":
-            await self._until_source_is_whole(job)
-        self._board.change(job_id, state="preparing", held=None, progress=0.02, message="Reading the clip.")
-        provider, model = self._who(job)
-        prepared = await self._prepared(job, model)
+        provider, model = self._who(self._board.job(job_id))
+        prepared = await self._prepared_when_whole(job_id, model)
         if provider is None or model is None:
             await self._copy(job_id, prepared)
         else:
@@ -225,6 +245,30 @@ class Runner:
             return None, None
         provider = self._providers.get(job.provider)
         return provider, provider.model(job.model)
+
+    async def _prepared_when_whole(self, job_id: str, model: Model | None) -> Prepared:
+        for looks_left in reversed(range(prepare.MAX_LOOKS)):
+            job = self._board.job(job_id)
+            if job.held is not None and job.held.reason == "source_unfinished":
+                await self._until_source_is_whole(job)
+            self._board.change(job_id, state="preparing", held=None, progress=0.02, message="Reading the clip.")
+            try:
+                prepared = await self._prepared(job, model)
+            except SourceUnfinished as error:
+                # whole when it was asked for, and rewritten before its turn came
+                if not looks_left:
+                    raise
+                until = timestamp(time.time() + self._config.daemon.unfinished_seconds)
+                held = Held(reason="source_unfinished", until=until)
+                self._board.change(job_id, state="held", held=held, message=f"{_WAITING[held.reason]} {error}")
+                self._fill()
+                continue
+            kind = job.request.kind
+            refusal = None if model is None or kind == "copy" else model.refusal(kind, prepared.seconds)
+            if refusal is not None:
+                raise refusal  # how long the clip is could not be seen while it was unfinished
+            return prepared
+        raise AssertionError("the last look returns or raises")
 
     async def _until_source_is_whole(self, job: Job) -> None:
         def grew(until: str) -> None:
@@ -252,7 +296,7 @@ class Runner:
                 continue
             self._board.change(job_id, state="conforming", progress=0.5, message="Copying the region.")
             made = await self._audio(partial(self._copied, job_id, number, prepared))
-            await self._deliver(job_id, None, number, made, prepared)
+            await _to_the_end(self._deliver(job_id, None, number, made, prepared))
 
     async def _copied(self, job_id: str, number: int, prepared: Prepared) -> conform.Conformed:
         job, folder, job_dir = self._board.job(job_id), self._folder(job_id), self._home.job_dir(job_id)
@@ -297,6 +341,8 @@ class Runner:
             if call.state in {"failed", "cancelled", "uncertain"}:
                 return
             if call.state != "done":
+                if self._calls.full:
+                    self._board.stage(job_id, call, "waiting")
                 async with self._calls.turn(self._board.job(job_id).priority):
                     call = await self._answered(job_id, call, provider, model, prepared)
             metered = await asyncio.shield(metering)
@@ -309,7 +355,7 @@ class Runner:
             made = await self._audio(
                 partial(conform.conform, job, metered, result, call.take, folder, self._workers.run)
             )
-            await self._deliver(job_id, call, call.take, made, metered)
+            await _to_the_end(self._deliver(job_id, call, call.take, made, metered))
         except ClipError as error:
             log.warning("a take failed", extra={"facts": {"job": job_id, "take": call.take, **error.to_dict()}})
             await self._board.change_call(job_id, call, **_after(error, self._board.call(job_id, call)))
@@ -321,14 +367,16 @@ class Runner:
         known = self._board.find_call(job_id, call)
         if known is not None and known.state in {"intent", "sent"} and not provider.local:
             raise _lost_answer(provider)
-        while True:
+        for attempt in itertools.count(1 + self._holds.get(job_id, 0)):
             try:
                 if known is not None and known.state == "running":
-                    answer: Answer = Running(known.provider_job_id or "", known.handle, look_again_seconds=0.0)
+                    answer: Answer = Running(
+                        known.provider_job_id or "", known.handle, look_again_seconds=0.0, available_until=known.available_until
+                    )
                 else:
                     self._board.stage(job_id, call, "submitting")
                     call = call.model_copy(update={"state": "intent", "notes": tuple(notes)})
-                    await self._board.change_call(job_id, call)
+                    await self._intend(job_id, call)
                     self._board.stage(job_id, call, "rendering")
                     answer = await self._ask(job_id, call, provider, question)
                 if isinstance(answer, Running):
@@ -338,41 +386,65 @@ class Runner:
             except ClipError as error:
                 known = self._board.find_call(job_id, call)
                 looking = known is not None and known.state == "running"
-                decision = self._decide(job_id, "look" if looking else "ask", error, free=provider.local or looking)
+                step: retry.Step = "look" if looking else "ask"
+                decision = retry.decide(step, error, attempt, free=provider.local or looking)
                 if isinstance(decision, retry.Hold) and not looking:
                     self._board.drop_call(job_id, call)  # by the meaning of `Passing` it never reached the service
                 if isinstance(decision, retry.Hold):
                     raise _Waits(decision) from None
                 if isinstance(decision, retry.GiveUp):
                     raise decision.error from None
+        raise AssertionError("it is counted without end")
+
+    async def _intend(self, job_id: str, call: Call) -> None:
+        try:
+            await self._board.change_call(job_id, call)
+        except asyncio.CancelledError:
+            self._board.drop_call(job_id, call)  # nothing was sent: nobody is to think that it may have been paid for
+            raise
 
     async def _ask(self, job_id: str, call: Call, provider: Provider, question: Question) -> Answer:
         if provider.local:
             return await provider.ask(question)
-        asking = asyncio.ensure_future(provider.ask(question))
+        asking = asyncio.ensure_future(_asked(provider, question))
         try:
             return await asyncio.shield(asking)
         except asyncio.CancelledError:
             # the question is out and may be paid for: its answer is kept, whoever gave up waiting
-            running_out = asyncio.ensure_future(self._run_out(job_id, call, provider, asking))
-            self._running_out[running_out] = job_id
+            cancelled = job_id in self._cancelling
+            running_out = asyncio.ensure_future(self._run_out(job_id, call, provider, asking, cancelled))
+            self._running_out[running_out] = (job_id, call.take, call.piece)
             running_out.add_done_callback(self._running_out.pop)
             raise
 
-    async def _run_out(self, job_id: str, call: Call, provider: Provider, asking: asyncio.Future[Answer]) -> None:
+    async def _run_out(
+        self, job_id: str, call: Call, provider: Provider, asking: asyncio.Future[Answer], cancelled: bool
+    ) -> None:
         try:
             answer = await asking
+        except Passing:
+            # by its meaning it never reached the service
+            if cancelled:
+                await self._board.change_call(job_id, call, state="cancelled", charged_usd=0.0)
+            else:
+                self._board.drop_call(job_id, call)
+            return
         except ClipError as error:
             await self._board.change_call(job_id, call, **_after(error, call))
             return
         if isinstance(answer, Finished):
             await self._keep(job_id, call, answer)
-        else:
-            stopped = await provider.stop(answer)
-            state = "cancelled" if stopped else "running"
-            await self._board.change_call(
-                job_id, call, state=state, provider_job_id=answer.provider_job_id, handle=dict(answer.handle)
-            )
+            return
+        # where only the daemon ends, the job goes on at its next start
+        stopped = cancelled and await _stopped(provider, answer)
+        await self._board.change_call(
+            job_id,
+            call,
+            state="cancelled" if stopped else "running",
+            provider_job_id=answer.provider_job_id,
+            handle=dict(answer.handle),
+            available_until=answer.available_until,
+        )
 
     async def _waited(
         self, job_id: str, call: Call, provider: Provider, question: Question, running: Running
@@ -389,6 +461,7 @@ class Runner:
         return await wait(provider, question, running, lambda part: self._board.stage(job_id, call, "rendering", part))
 
     async def _keep(self, job_id: str, call: Call, finished: Finished) -> Call:
+        self._holds.pop(job_id, None)
         job_dir = self._home.job_dir(job_id)
         name = finished.file.relative_to(job_dir).as_posix()
         return await self._board.change_call(
@@ -443,8 +516,10 @@ class Runner:
             raise conform.delivery_failed(folder, error) from None
 
     async def _placed(self, job_id: str, call: Call | None, take: Take, prepared: Prepared) -> None:
-        content = provenance(self._board.job(job_id), call, take, prepared)
-        await asyncio.to_thread(deliver.write_side_file, Path(take.path), content)
+        job, path = self._board.job(job_id), Path(take.path)
+        content = provenance(job, call, take, prepared)
+        hidden = conform.hidden_file(path.parent, job, take.take, "side")
+        await asyncio.to_thread(deliver.write_side_file, path, content, hidden)
         self._board.change_take(job_id, take.model_copy(update={"placed": True}))
 
     async def _is_delivered(self, job_id: str, number: int, prepared: Prepared) -> bool:
@@ -455,11 +530,23 @@ class Runner:
                 continue
             if take.placed:
                 return True
-            if await asyncio.to_thread(deliver.is_placed, Path(take.path), take.sha256):
-                call = next((call for call in job.calls if call.take == number), None)
-                await self._placed(job_id, call, take, prepared)
+            target = Path(take.path)
+            hidden = conform.hidden_file(target.parent, job, number)
+            if await asyncio.to_thread(deliver.is_placed, hidden, target, take.sha256):
+                await self._finish_placing(job_id, take, prepared)
                 return True
         return False
+
+    async def _finish_placing(self, job_id: str, take: Take, prepared: Prepared) -> None:
+        job, target = self._board.job(job_id), Path(take.path)
+        call = next((call for call in job.calls if call.take == take.take), None)
+        raw = target.with_name(f"{target.stem}{deliver.RAW}")
+        try:
+            await asyncio.to_thread(conform.hidden_file(target.parent, job, take.take).unlink, missing_ok=True)
+            await asyncio.to_thread(deliver.place_rest, conform.hidden_file(target.parent, job, take.take, "raw"), raw)
+            await self._placed(job_id, call, take, prepared)
+        except OSError as error:
+            raise conform.delivery_failed(target.parent, error) from None
 
     # ---- when something fails -----------------------------------------------------------------------------------------
 
@@ -475,11 +562,8 @@ class Runner:
                     raise
                 attempt += 1
 
-    def _decide(self, job_id: str, step: retry.Step, error: ClipError, *, free: bool) -> retry.Decision:
-        self._attempts[job_id] = attempt = self._attempts.get(job_id, 0) + 1
-        return retry.decide(step, error, attempt, free=free)
-
-    async def _hold(self, job_id: str, hold: retry.Hold) -> None:
+    def _hold(self, job_id: str, hold: retry.Hold) -> None:
+        self._holds[job_id] = self._holds.get(job_id, 0) + 1
         at_seconds = time.time() + hold.seconds
         held = Held(reason=hold.reason, until=timestamp(at_seconds))
         self._board.change(job_id, state="held", held=held, message=_WAITING[hold.reason])
@@ -510,22 +594,19 @@ class Runner:
         await self._finish(job_id, state="failed", error=Problem.of(error), message=error.message)
 
     async def _end_cancelled(self, job_id: str) -> Job:
-        job = self._board.job(job_id)
-        unstoppable, calls = False, []
+        job, stopped = self._board.job(job_id), set()
         for call in job.calls:
-            if call.state in {"intent", "sent"} and not self._providers.get(job.provider).local:
-                unstoppable = True
-            elif call.state == "running":
-                running = Running(call.provider_job_id or "", call.handle)
-                if await self._providers.get(job.provider).stop(running):
-                    call = call.model_copy(update={"state": "cancelled"})
-                else:
-                    unstoppable = True
-            elif call.state == "intent":
-                call = call.model_copy(update={"state": "cancelled"})
-            calls.append(call)
-        cost = any(call.charged_usd for call in calls)
-        charged: Charged = "unknown" if unstoppable else "yes" if cost else "no"
+            running = Running(call.provider_job_id or "", call.handle)
+            if call.state == "running" and await _stopped(self._providers.get(job.provider), running):
+                stopped.add((call.take, call.piece))
+        # from here on without a pause: an answer that came during the last one is on the board
+        calls = tuple(self._given_up(job_id, call, stopped) for call in self._board.job(job_id).calls)
+        lost = next((call.error for call in calls if call.state == "uncertain"), None)
+        if lost is not None:
+            return await self._finish(job_id, state="uncertain", calls=calls, error=lost, message=lost.message)
+        cost = charged_usd(calls)
+        charged: Charged = "unknown" if cost is None else "yes" if cost else "no"
+        unstoppable = any(call.state in _UNDER_WAY for call in calls)
         message = "Cancelled." if not unstoppable else "Cancelled; what was sent runs out at the service, and its audio is kept."
         error = Problem(
             code="cancelled",
@@ -533,16 +614,42 @@ class Runner:
             hint="`clipbridge jobs retry` takes it up again; what is ready by then is delivered at no further charge.",
             charged=charged,
         )
-        return await self._finish(job_id, state="cancelled", calls=tuple(calls), error=error, message=message)
+        return await self._finish(job_id, state="cancelled", calls=calls, error=error, message=message)
+
+    def _given_up(self, job_id: str, call: Call, stopped: set[tuple[int, int]]) -> Call:
+        """What becomes of a call when its job is cancelled."""
+        if (call.take, call.piece) in stopped:
+            return call.model_copy(update={"state": "cancelled"})
+        if call.state not in {"intent", "sent"} or (job_id, call.take, call.piece) in self._running_out.values():
+            return call
+        provider = self._providers.get(self._board.job(job_id).provider)
+        if provider.local:
+            return call.model_copy(update={"state": "cancelled", "charged_usd": 0.0})
+        return call.model_copy(update=_after(_lost_answer(provider), call))
+
+    def _is_free(self, job: Job) -> bool:
+        try:
+            return self._providers.get(job.provider).local
+        except ClipError:
+            return False  # a copy, or a provider that this version does not have any more: its calls know
 
     async def _finish(self, job_id: str, **updates: Any) -> Job:
+        """The last change of a job. Once it is decided, nothing keeps the job from leaving."""
         job = self._board.job(job_id)
+        if sum(take.placed for take in job.takes) < job.request.variations:
+            await asyncio.to_thread(conform.sweep, self._folder(job_id), job)
         calls: tuple[Call, ...] = updates.get("calls", job.calls)
-        known = [call.charged_usd for call in calls if call.state in {"done", "uncertain"}]
-        charged = None if any(usd is None for usd in known) else sum(usd for usd in known if usd is not None)
-        await self._board.change(job_id, held=None, charged_usd=charged, **updates)
-        self._attempts.pop(job_id, None)
-        return self._board.drop(job_id)
+        self._holds.pop(job_id, None)
+        cost = 0.0 if self._is_free(job) else charged_usd(calls)
+        saving = self._board.change(job_id, held=None, charged_usd=cost, **updates)
+        try:
+            await saving
+        except ClipError as error:
+            # the board goes on trying; meanwhile the job is as ended as one can be
+            log.error("a job's end is not on disk yet", extra={"facts": {"job": job_id, "reason": error.message}})
+        finally:
+            ended = self._board.drop(job_id)
+        return ended
 
 
 _WAITING = {
@@ -552,6 +659,9 @@ _WAITING = {
     "rate_limit": "Waiting because the service was asked too often.",
     "source_unfinished": "Waiting until the file is whole.",
 }
+
+
+_UNDER_WAY = {"intent", "sent", "running"}
 
 
 def _shown(level_db: float | None) -> float | None:
@@ -566,6 +676,42 @@ def _after(error: ClipError, call: Call) -> dict[str, Any]:
     state = "uncertain" if error.code == "unknown_outcome" else "failed"
     charged = None if error.charged == "unknown" else call.estimated_usd if error.charged == "yes" else 0.0
     return {"state": state, "error": Problem.of(error), "charged_usd": charged}
+
+
+async def _asked(provider: Provider, question: Question) -> Answer:
+    """Puts a question that may cost. A defect on the way leaves it open whether it was accepted."""
+    try:
+        return await provider.ask(question)
+    except ClipError:
+        raise
+    except Exception as error:
+        log.exception("asking a provider met a defect", extra={"facts": {"provider": provider.name}})
+        raise ClipError(
+            "unknown_outcome",
+            f"Asking {provider.name} met a defect ({type(error).__name__}: {error}); nobody knows whether it was charged.",
+            hint="Look at your account there; then `clipbridge jobs retry ID --pay-again` or `clipbridge jobs forget ID`.",
+            charged="unknown",
+        ) from error
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Short work that is not to be left half done: where this is cancelled, the work ends first."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("a delivery failed", exc_info=task.exception())
+        raise
+
+
+async def _stopped(provider: Provider, running: Running) -> bool:
+    try:
+        return await provider.stop(running)
+    except ClipError as error:
+        log.warning("a service could not be told to stop", extra={"facts": {"provider": provider.name, **error.to_dict()}})
+        return False
 
 
 def _lost_answer(provider: Provider) -> ClipError:

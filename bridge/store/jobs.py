@@ -77,7 +77,7 @@ class JobStore:
 
         return self._database.write(change)
 
-    async def save_all(self, job: Job) -> Event:
+    def save_all(self, job: Job) -> asyncio.Future[Event]:
         """Stores the whole job anew, for when a `save` failed and nobody knows any more what the file has of it."""
 
         def change(connection: sa.Connection) -> Event:
@@ -92,7 +92,7 @@ class JobStore:
             _settle(connection, before, job)
             return _record(connection, job)
 
-        return await self._database.write(change)
+        return self._database.write(change)
 
     async def get(self, job_id: str) -> Job | None:
         found = await self._database.read(lambda connection: _select(connection, jobs.c.id == job_id))

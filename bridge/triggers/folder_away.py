@@ -6,9 +6,11 @@ The moving itself is `folder_move`'s; which files there are to take is `folder_t
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
 import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -219,7 +221,9 @@ def content_of(place: Place, sha256: str, job_id: str) -> Content | None:
 
 
 def sha256_of(path: str) -> str:
-    """Hashes a whole file. Raises OSError."""
+    """Hashes a whole file. Raises OSError, also for what is no ordinary file: reading a pipe would never end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not an ordinary file", path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

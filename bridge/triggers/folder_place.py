@@ -150,7 +150,7 @@ def _judge(
     place: Place, rel: str, entry: os.DirEntry[str] | _Path, presets: Collection[str], mention: Mention
 ) -> Seen | None:
     kind = kind_of(entry.name)
-    if kind == "untouched" or (place.kind == "watch" and kind != "audio"):
+    if kind == "untouched" or (place.kind == "watch" and kind != "audio") or is_ours(rel):
         return None
     if place.kind == "watch" and not is_text(rel):
         mention(rel, "its name is not proper text; rename it")

@@ -31,6 +31,7 @@ SCAN_SECONDS: Final = 10.0  # the net below the events
 SCAN_BLIND_SECONDS: Final = 2.0  # where the system gives no events
 SCAN_NETWORK_SECONDS: Final = 5.0
 MISSING_SECONDS: Final = 2.0  # how often a folder that is not there is looked for
+WELL_SECONDS: Final = 2.0  # how often it is seen to that the events still come
 # A scan may take this part of all time: a folder of 10,000 files (some 40 ms) is scanned every 40 s beside the events.
 SCAN_SHARE: Final = 0.001
 SCAN_SHARE_BLIND: Final = 0.01
@@ -87,6 +88,7 @@ class Tended:
         self._baseline: str | None = None
         self._there: bool | None = None
         self._network = False
+        self._has_events = False
         self._scan_at = 0.0
         self._scanned_at = 0.0
         self._scan_took = 0.0
@@ -143,6 +145,8 @@ class Tended:
                     await self._scan()
                 await self._examine()
                 await self._pause()
+                if self._has_events and not await asyncio.to_thread(self._watcher.is_well):
+                    self._scan_at = self._loop.time()
             except Exception:
                 log.exception("trouble in a folder", extra={"facts": {"folder": self.place.root}})
                 self._scan_at = self._loop.time() + TROUBLE_SECONDS
@@ -153,9 +157,10 @@ class Tended:
         self._watcher.stop()
 
     async def _pause(self) -> None:
-        at = min([self._scan_at, *(due for _, due in self._pending.values())])
+        at = min([self._scan_at, self._loop.time() + WELL_SECONDS, *(due for _, due in self._pending.values())])
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._poke.wait(), max(0.0, at - self._loop.time()))
+            async with asyncio.timeout_at(at):
+                await self._poke.wait()
         self._poke.clear()
 
     def _hint(self, rel: str, closed: bool) -> None:
@@ -178,7 +183,7 @@ class Tended:
     # ---- scans -------------------------------------------------------------------------------------------------------
 
     async def _scan(self) -> None:
-        has_events = await asyncio.to_thread(self._arm)
+        self._has_events = await asyncio.to_thread(self._arm)
         self._scan_at = math.inf  # from here on only what is heard during the scan asks for another one
         started = self._loop.time()
         try:
@@ -195,8 +200,8 @@ class Tended:
         self._settle(seen for seen in found if not self.is_decided(seen))
         await self._forget_gone({seen.rel for seen in found})
         await self._after_scan(self)
-        base = SCAN_SECONDS if has_events else SCAN_NETWORK_SECONDS if self._network else SCAN_BLIND_SECONDS
-        share = SCAN_SHARE if has_events else SCAN_SHARE_BLIND
+        base = SCAN_SECONDS if self._has_events else SCAN_NETWORK_SECONDS if self._network else SCAN_BLIND_SECONDS
+        share = SCAN_SHARE if self._has_events else SCAN_SHARE_BLIND
         self._scan_at = min(self._scan_at, self._scanned_at + max(base, self._scan_took / share))
 
     def _arm(self) -> bool:

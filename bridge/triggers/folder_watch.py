@@ -55,13 +55,12 @@ class Watcher:
         A folder that was removed and made again, or renamed away and replaced, keeps an observer that looks alive and
         is deaf: therefore the folder's identity is compared, not only the threads.
         """
-        identity = _identity_of(self._root)
-        if identity is None:
-            self.stop()
-            return False
-        if self._observer is not None and identity == self._identity and _is_alive(self._observer):
+        if self.is_well():
             return True
         self.stop()
+        identity = _identity_of(self._root)
+        if identity is None:
+            return False
         try:
             self._observer = self._started(os.path.realpath(self._root))
         except Exception as error:
@@ -76,6 +75,11 @@ class Watcher:
         self._identity = identity
         self._complained = False
         return True
+
+    def is_well(self) -> bool:
+        """Whether the folder is still the one that is observed, and the observer's threads live."""
+        observer = self._observer
+        return observer is not None and _identity_of(self._root) == self._identity and _is_alive(observer)
 
     def stop(self) -> None:
         """Ends the observer's threads."""

@@ -131,7 +131,7 @@ async def known(rooms: Rooms, job_id: str) -> Job:
     """The job of that id. Raises ClipError `unknown_job`."""
     job = await rooms.jobs.get(job_id)
     if job is None:
-        raise ClipError("unknown_job", f"There is no job {job_id[:80]}.", hint="GET /api/v1/jobs lists them all.")
+        raise ClipError("unknown_job", f"There is no job {job_id[:80]}.", hint="`clipbridge jobs list` shows them all.")
     return job
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shutil
 import sqlite3
 import time
@@ -20,11 +21,11 @@ import numpy.typing as npt
 import soundfile
 
 from bridge.config import Config
-from bridge.daemon import Engine
+from bridge.engine import Engine
 from bridge.errors import ClipError
 from bridge.home import Home
 from bridge.intake import PERSON
-from bridge.job import ENDS, Job, Trigger
+from bridge.job import ENDS, Job, State, Trigger
 from bridge.providers import Providers
 from bridge.providers.base import Answer, Finished, Model, Price, Provider, Question, Running, Upload
 from bridge.store.jobs import Event
@@ -146,6 +147,7 @@ class Bench:
         self.service = service
         self.settings = settings
         self.engine: Engine
+        self._copies = 0
 
     async def __aenter__(self) -> Bench:
         await self.start()
@@ -162,7 +164,7 @@ class Bench:
         known: type[Providers] = Providers
         if self.service is not None:
             known = type("Known", (_WithService,), {"service": self.service})
-        with mock.patch("bridge.daemon.Providers", known):
+        with mock.patch("bridge.engine.Providers", known):
             await self.engine.start(resume=True)
 
     async def restart(self) -> None:
@@ -176,6 +178,20 @@ class Bench:
         shutil.copytree(self.home.root, root / "home")
         async with Bench(root, self.service, **self.settings) as bench:
             yield bench
+
+    def copy_home(self) -> Path:
+        """The home as a kill at this very moment would leave it, kept aside."""
+        self._copies += 1
+        copy = self.root / "copies" / str(self._copies)
+        shutil.copytree(self.home.root, copy)
+        return copy
+
+    async def run_on(self, copy: Path) -> None:
+        """A new run, in the same place, on a home that was kept aside: everything since then never was."""
+        await self.engine.stop()
+        shutil.rmtree(self.home.root)
+        copy.rename(self.home.root)
+        await self.start()
 
     @property
     def results(self) -> Path:
@@ -211,6 +227,24 @@ class Bench:
         except TimeoutError:
             job = await self.job(job_id)
             raise AssertionError(f"waited in vain for {what}; the job is {job.state}: {job.message}") from None
+        finally:
+            forget()
+
+    async def reached(self, job: Job, state: State) -> None:
+        """Returns as soon as the job was told to be in that state, if only for a moment."""
+
+        async def told() -> bool:
+            return any(json.loads(event.job_json)["state"] == state for event in await self.events(job))
+
+        changed = asyncio.Event()
+        forget = self.engine.events.subscribe(lambda _event, _job: changed.set())
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while not await told():
+                    await changed.wait()
+                    changed.clear()
+        except TimeoutError:
+            raise AssertionError(f"waited in vain for job {job.id} to be {state}") from None
         finally:
             forget()
 

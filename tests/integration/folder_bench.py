@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from bridge.config import Config
-from bridge.daemon import Engine
+from bridge.engine import Engine
 from bridge.home import Home
 from bridge.job import Job
 from bridge.triggers.folder import FolderTrigger

@@ -11,7 +11,7 @@ import pytest
 import soundfile as sf
 
 from bridge.config import Config
-from bridge.daemon import Engine
+from bridge.engine import Engine
 from bridge.home import Home
 from bridge.web.rooms import Rooms
 from tests.integration.web.asking import (

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from bridge.daemon import Engine
+from bridge.engine import Engine
 from bridge.store import schema
 from bridge.web import stream
 from bridge.web.rooms import Rooms

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import soundfile as sf
 
-from bridge.daemon import Engine
+from bridge.engine import Engine
 from bridge.job import Call, Take
 from tests.integration.web.asking import (
     LOOPBACK,

@@ -9,7 +9,7 @@ import httpx
 import sqlalchemy as sa
 
 from bridge import __version__
-from bridge.daemon import Engine
+from bridge.engine import Engine
 from bridge.errors import ERROR_CODES
 from bridge.job import timestamp
 from bridge.store import schema

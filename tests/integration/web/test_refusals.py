@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from bridge import __version__
-from bridge.daemon import Engine
+from bridge.engine import Engine
 from bridge.web.rooms import Rooms
 from tests.integration.web.asking import (
     TOKEN,

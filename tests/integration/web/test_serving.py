@@ -8,7 +8,7 @@ import socket
 import httpx
 import pytest
 
-from bridge.daemon import Engine
+from bridge.engine import Engine
 from bridge.web.rooms import Rooms
 from bridge.web.serve import Server
 from tests.integration.web.asking import (

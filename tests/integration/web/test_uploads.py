@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import soundfile as sf
 
-from bridge.daemon import Engine
+from bridge.engine import Engine
 from tests.integration.web.asking import (
     GUARD_SECONDS,
     LOOPBACK,

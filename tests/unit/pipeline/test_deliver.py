@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import json
 import os
@@ -89,7 +90,7 @@ def test_any_other_trouble_of_the_disk_is_told(tmp_path: Path) -> None:
 
 def test_the_provenance_lies_beside_its_take(tmp_path: Path) -> None:
     take = tmp_path / "clip [tape] take 2.wav"
-    deliver.write_side_file(take, {"prompt": "wärm"})
+    deliver.write_side_file(take, {"prompt": "wärm"}, tmp_path / ".side.tmp")
     side = tmp_path / "clip [tape] take 2.clipbridge.json"
     assert json.loads(side.read_text("utf-8")) == {"prompt": "wärm"}
     assert "wärm" in side.read_text("utf-8")
@@ -97,5 +98,42 @@ def test_the_provenance_lies_beside_its_take(tmp_path: Path) -> None:
 
 
 def test_a_dot_in_a_clips_name_is_no_ending(tmp_path: Path) -> None:
-    deliver.write_side_file(tmp_path / "loop v1.2 [tape].wav", {})
+    deliver.write_side_file(tmp_path / "loop v1.2 [tape].wav", {}, tmp_path / ".side.tmp")
     assert (tmp_path / "loop v1.2 [tape].clipbridge.json").is_file()
+
+
+# ---- after a crash ----------------------------------------------------------------------------------------------------
+
+SHA256 = hashlib.sha256(b"take").hexdigest()
+
+
+def test_a_take_that_has_its_name_is_known_again(tmp_path: Path) -> None:
+    made, target = hidden(tmp_path), tmp_path / "clip [tape].wav"
+    assert not deliver.is_placed(made, target, SHA256)
+    deliver.place(made, target)
+    assert deliver.is_placed(made, target, SHA256)
+    target.write_bytes(b"edited by a person")
+    assert not deliver.is_placed(made, target, SHA256)
+
+
+def test_a_take_is_known_that_got_its_name_a_moment_before_the_crash(tmp_path: Path) -> None:
+    made, target = hidden(tmp_path), tmp_path / "clip [tape].wav"
+    os.link(made, target)  # the crash comes before the hidden name is gone
+    assert deliver.is_placed(made, target, SHA256)
+    deliver.place_rest(made, target)
+    assert target.read_bytes() == b"take"
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+def test_the_same_take_of_another_job_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+    target = tmp_path / "clip [tape].wav"
+    target.write_bytes(b"take")  # of another job, which asked for the very same
+    assert not deliver.is_placed(hidden(tmp_path), target, SHA256)
+
+
+def test_what_a_crash_kept_from_its_name_gets_it_later(tmp_path: Path) -> None:
+    made, target = hidden(tmp_path), tmp_path / "clip [tape] raw.wav"
+    deliver.place_rest(made, target)
+    assert target.read_bytes() == b"take"
+    deliver.place_rest(made, target)  # nothing left to do
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
