@@ -67,13 +67,16 @@ def new_home(folder: Path, name: str = "home") -> Path:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """This process's variables without a setting or key of clipbridge, and with a home that is not the person's."""
+    """This process's variables without a setting or key of clipbridge, and with a home that is not the person's.
+
+    Python's own variables go too: where it is told to keep no compiled modules, each start would compile ours anew.
+    """
     person = folder / "person"
     person.mkdir(exist_ok=True)
     ours = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("CLIPBRIDGE_", "XDG_")) and not name.endswith(("_API_KEY", "_KEY"))
+        if not name.startswith(("CLIPBRIDGE_", "XDG_", "PYTHON")) and not name.endswith(("_API_KEY", "_KEY"))
     }
     return {
         **ours,
@@ -81,7 +84,7 @@ def environment(folder: Path) -> dict[str, str]:
         "USERPROFILE": str(person),
         "CLIPBRIDGE_DAEMON__HTTP_PORT": "0",
         "CLIPBRIDGE_DAEMON__OSC_PORT": "0",
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": str(ROOT),
     }
 
 

@@ -10,7 +10,6 @@ from benchmarks.harness import (
     MATCHED,
     PRESET,
     Daemon,
-    Failed,
     Listener,
     Scales,
     measures_memory,
@@ -24,6 +23,7 @@ GROUP: Final = "an hour"
 MINUTES: Final = 60
 MEMORY_MAX_MB: Final = 200.0
 ROOM_GB: Final = 10.0
+EVERY_SECONDS: Final = 0.5
 WAIT_SECONDS: Final = 1_800.0
 WAYS: Final = {
     "loopback": {"preset": PRESET},
@@ -35,7 +35,8 @@ WAYS: Final = {
 def measure(report: Report, *, quick: bool) -> None:
     """Adds the findings of this group."""
     if not measures_memory():
-        raise Failed("This system does not say what share of the memory is a process's own (Linux does).")
+        report.announce("left out: this system does not say what share of the memory is a process's own (Linux does)")
+        return
     minutes = 1 if quick else MINUTES
     with place() as folder:
         room_for(folder, ROOM_GB * minutes / MINUTES)
@@ -43,7 +44,7 @@ def measure(report: Report, *, quick: bool) -> None:
         write_clip(clip, minutes * 60.0, subtype="PCM_16")
         for number, (way, asked) in enumerate(WAYS.items()):
             home = new_home(folder, f"home {number}")
-            with Daemon(folder, home) as daemon, Listener(daemon) as listener, Scales(daemon) as scales:
+            with Daemon(folder, home) as daemon, Listener(daemon) as listener, Scales(daemon, EVERY_SECONDS) as scales:
                 job_id = daemon.submit({"source": str(clip), **asked})
                 job = listener.delivered(job_id, WAIT_SECONDS)
                 seconds = job.first["delivered"] - job.first["queued"]
@@ -55,6 +56,6 @@ def measure(report: Report, *, quick: bool) -> None:
 
 
 def _remove(home: Path) -> None:
-    """Its audio is as large as the disk may be full."""
+    """Removes the home's audio: three of these homes would need a lot of room."""
     for file in home.rglob("*.wav"):
         file.unlink()

@@ -60,9 +60,7 @@ class Engine:
         self.workers = Workers(min(os.cpu_count() or 1, AUDIO_PROCESSES_MAX))
         self.providers = Providers(self.config.providers.order, provider_settings(self.config), self.workers.run)
         self.runner = Runner(self.home, self.config, self.jobs, self.events, self.workers, self.providers)
-        self.intake = Intake(
-            self.home, self.config, self.presets, self.jobs, self.workers, self.providers, self.runner
-        )
+        self.intake = Intake(self.home, self.config, self.presets, self.jobs, self.workers, self.providers, self.runner)
         if resume:
             for job in await self.jobs.living():
                 self.runner.add(job)

@@ -105,4 +105,8 @@ class Passing(ClipError):
 
 def internal(message: str) -> ClipError:
     """An error that is ours and not the person's: a defect or a machine in trouble."""
-    return ClipError("internal", message, hint="Try once more; if it stays, report it with the last lines of logs/clipbridge.log in clipbridge's home folder.")
+    return ClipError(
+        "internal",
+        message,
+        hint="Try once more; if it stays, report it with the last lines of logs/clipbridge.log in clipbridge's home folder.",
+    )

@@ -68,7 +68,8 @@ class Events:
                     yield event
                     seen = event.id
             async with self._news:
-                await self._news.wait_for(lambda: seen < self._newest_id)
+                while self._newest_id <= seen:
+                    await self._news.wait()
 
     async def _after(self, seen: int) -> list[Event]:
         if self._recent and self._recent[0].id <= seen + 1:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+
 from bridge.errors import ClipError
 
 ENV_HOME = "CLIPBRIDGE_HOME"

@@ -191,7 +191,9 @@ class Intake:
         """
         job = await self._known(job_id)
         if job.living and job.state != "held":
-            raise ClipError("bad_request", f"Job {job_id} is still at work ({job.state}).", hint="Wait for it, or cancel it.")
+            raise ClipError(
+                "bad_request", f"Job {job_id} is still at work ({job.state}).", hint="Wait for it, or cancel it."
+            )
         if job.state == "uncertain" and not pay_again:
             raise ClipError(
                 "bad_request",
@@ -201,7 +203,9 @@ class Intake:
             )
         delivered = {take.take for take in job.takes if take.placed}
         if job.state == "delivered" and len(delivered) == job.request.variations:
-            raise ClipError("bad_request", f"Job {job_id} has delivered all it was asked for.", hint="Send a new request.")
+            raise ClipError(
+                "bad_request", f"Job {job_id} has delivered all it was asked for.", hint="Send a new request."
+            )
         # paying again is for the uncertain calls only
         again = {"uncertain"} if job.state == "uncertain" else {"failed", "cancelled"}
         calls = tuple(_renewed(call) for call in job.calls if call.state not in again)

@@ -28,7 +28,9 @@ Trigger = Literal["folder", "osc", "midi", "mailbox", "http", "cli"]
 ENDS: frozenset[State] = frozenset({"delivered", "failed", "cancelled", "uncertain"})
 LIVING: tuple[State, ...] = tuple(state for state in get_args(State) if state not in ENDS)
 ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing to mistake when read out or typed
-ID_LENGTH = 10  # 50 bits: a collision within a million jobs has a chance below 1 in 2,000, and the store refuses it anyway
+ID_LENGTH = (
+    10  # 50 bits: a collision within a million jobs has a chance below 1 in 2,000, and the store refuses it anyway
+)
 
 
 class _Data(Frozen):
@@ -115,12 +117,12 @@ class Job(_Data):
     calls: tuple[Call, ...] = ()
     takes: tuple[Take, ...] = ()
     error: Problem | None = None
+    why_not: dict[str, str] = Field(default_factory=dict)  # the providers that `auto` passed over, each with the reason
     # the bridge's own, never shown
     priority: int = 0
     given: str = ""
     origin: dict[str, Any] = Field(default_factory=dict)
     cut: dict[str, Any] | None = None
-    why_not: dict[str, str] = Field(default_factory=dict)
 
     @property
     def living(self) -> bool:
@@ -151,7 +153,7 @@ def charged_usd(calls: Iterable[Call]) -> float | None:
 
 _HIDDEN_OF_CALL = {"seed", "estimated_usd", "handle", "result_file", "notes", "error"}
 _HIDDEN_OF_TAKE = {"sha256", "placed"}
-_HIDDEN_OF_JOB = {"priority", "given", "origin", "cut", "why_not"}
+_HIDDEN_OF_JOB = {"priority", "given", "origin", "cut"}
 _SHOWN: dict[str, Any] = {
     **{name: True for name in Job.model_fields if name not in _HIDDEN_OF_JOB},
     "calls": {"__all__": set(Call.model_fields) - _HIDDEN_OF_CALL},

@@ -33,7 +33,9 @@ class JsonLines(logging.Formatter):
 def start(path: Path, *, level: int = logging.INFO) -> logging.Handler:
     """Lets everything below `bridge` (and what libraries warn of) go to the log file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=FILE_MAX_BYTES, backupCount=FILES_KEPT, encoding="utf-8", delay=True)
+    handler = logging.handlers.RotatingFileHandler(
+        path, maxBytes=FILE_MAX_BYTES, backupCount=FILES_KEPT, encoding="utf-8", delay=True
+    )
     handler.setFormatter(JsonLines())
     root = logging.getLogger()
     root.addHandler(handler)

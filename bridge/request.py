@@ -24,9 +24,7 @@ CONTEXT_MAX_DEPTH = 64  # boxes in boxes; what reads and writes JSON gives up at
 FRAMES_MAX = 2**62  # more than any file holds, and still a number that every database takes
 VARIATIONS_MAX = 8
 
-ProviderName = Literal[
-    "auto", "dsp", "stability", "fal", "wavespeed", "empirio", "stable_audio", "acestep", "loopback"
-]
+ProviderName = Literal["auto", "dsp", "stability", "fal", "wavespeed", "empirio", "stable_audio", "acestep", "loopback"]
 Unit = Literal["seconds", "frames"]
 
 
@@ -255,5 +253,4 @@ def _without(text: str, placeholder: str) -> str:
     # the comma before it goes too; at the very start the comma after it; else one space
     text = re.sub(rf",\s*{hole}(?=\s*(?:,|$))", "", text)
     text = re.sub(rf"^\s*{hole}\s*,?\s*", "", text)
-    text = re.sub(rf"\s+{hole}|{hole}\s?", "", text)
-    return text
+    return re.sub(rf"\s+{hole}|{hole}\s?", "", text)

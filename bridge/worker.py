@@ -57,7 +57,9 @@ class Workers:
                 async with asyncio.timeout(timeout_seconds):
                     answer = await worker.ask(task, arguments)
             except TimeoutError:
-                raise internal(f'The audio process did not finish "{task}" within {timeout_seconds:g} seconds.') from None
+                raise internal(
+                    f'The audio process did not finish "{task}" within {timeout_seconds:g} seconds.'
+                ) from None
             finally:
                 self._busy.discard(worker)
                 if worker.usable:
@@ -101,7 +103,10 @@ class Workers:
         self._idle = [worker for worker in self._idle if worker not in leaving]
         for worker in leaving:
             worker.let_go()
-        self._reaper = loop.call_later(self._idle_seconds, self._reap) if self._idle or self._busy else None
+        self._reaper = None
+        if self._idle or self._busy:
+            longest_idle = min((worker.used_at for worker in self._idle), default=loop.time())
+            self._reaper = loop.call_at(longest_idle + self._idle_seconds, self._reap)
 
 
 class _Worker:
@@ -135,7 +140,9 @@ class _Worker:
         return self._process.returncode is None
 
     async def ask(self, task: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        self.usable = False  # until the answer is here: whatever interrupts this leaves the process in the middle of a task
+        self.usable = (
+            False  # until the answer is here: whatever interrupts this leaves the process in the middle of a task
+        )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         line = b""

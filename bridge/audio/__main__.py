@@ -51,7 +51,11 @@ def main() -> None:
             answer = {"error": _of_the_disk(error).to_dict()}
         except Exception as error:
             # the child answers for every task, else one defect would look like a crash of the decoder
-            answer = {"error": internal(f'The audio task "{asked["task"]}" failed: {type(error).__name__}: {error}.').to_dict()}
+            answer = {
+                "error": internal(
+                    f'The audio task "{asked["task"]}" failed: {type(error).__name__}: {error}.'
+                ).to_dict()
+            }
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
 

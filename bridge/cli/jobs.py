@@ -242,6 +242,7 @@ def _details(job: dict[str, Any]) -> list[tuple[str, str]]:
         ("preset", request["preset"] or "-"),
         ("prompt", show.safe(request["prompt"]) or "-"),
         ("by", " ".join(filter(None, [show.by(job), job["model"] if job["model"] != job["provider"] else None]))),
+        *(("", f"not {name}: {show.safe(why)}") for name, why in job["why_not"].items()),
         ("with", ", ".join(knobs)),
         ("price", show.price(job)),
         ("came", f"{show.moment(job['created_at'])} by {job['trigger']}, last change {show.moment(job['updated_at'])}"),

@@ -84,7 +84,10 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # some shares cannot sync a folder; the rename stands all the same
+        if error.errno not in {
+            errno.EINVAL,
+            errno.ENOTSUP,
+        }:  # some shares cannot sync a folder; the rename stands all the same
             raise
     finally:
         os.close(handle)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-CLIP_MAX_BYTES = 150  # with the preset, the take's number and ".clipbridge.json" a name stays below the 255 bytes of a file system
+CLIP_MAX_BYTES = (
+    150  # with the preset, the take's number and ".clipbridge.json" a name stays below the 255 bytes of a file system
+)
 PRESET_MAX_BYTES = 50
 # what Windows refuses in names, besides control characters and halves of characters, which nobody can read
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+')

@@ -43,7 +43,10 @@ def clear(folder: Path, kept: frozenset[str], retention: Retention, now_seconds:
         try:
             shutil.rmtree(one.path)
         except OSError as error:
-            log.warning("an old job's folder could not be removed", extra={"facts": {"job": one.path.name, "reason": str(error)}})
+            log.warning(
+                "an old job's folder could not be removed",
+                extra={"facts": {"job": one.path.name, "reason": str(error)}},
+            )
             continue
         total_bytes -= one.bytes
         removed.append(one.path.name)

@@ -17,34 +17,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bridge.config import Config
-from bridge.errors import Charged, ClipError, Passing, SourceUnfinished, internal
+from bridge.errors import Charged, ClipError, SourceUnfinished, internal
 from bridge.events import Events
 from bridge.home import Home
-from bridge.job import Call, Held, Job, Problem, Take, charged_usd, seconds_of, timestamp
-from bridge.pipeline import conform, deliver, prepare, retry, submit
+from bridge.job import Call, Held, Job, Problem, charged_usd, seconds_of, timestamp
+from bridge.pipeline import conform, prepare, retry, submit
+from bridge.pipeline.asking import Asking, Waits, after, lost_answer, stopped_by
 from bridge.pipeline.board import Board
-from bridge.pipeline.fetch import wait
+from bridge.pipeline.placing import Placing
 from bridge.pipeline.prepare import Prepared
-from bridge.pipeline.provenance import provenance
 from bridge.pipeline.unfinished import until_whole
 from bridge.providers import Providers
-from bridge.providers.base import Answer, Finished, Model, Provider, Question, Running
+from bridge.providers.base import Model, Provider, Running
 from bridge.store import JobStore
-from bridge.turns import Turns
 from bridge.worker import Workers
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 AHEAD = 2  # jobs that are prepared or conformed while all calls are in flight
-RUN_OUT_SECONDS = 30.0  # how long a stop waits for answers that are paid for already
-
-
-class _Waits(Exception):
-    """A call has to wait; the job is held until then."""
-
-    def __init__(self, hold: retry.Hold) -> None:
-        super().__init__(hold.reason)
-        self.hold = hold
 
 
 class Runner:
@@ -59,14 +49,13 @@ class Runner:
         self._workers = workers
         self._providers = providers
         self._board = Board(store, events)
-        self._calls = Turns(config.daemon.concurrency)
+        self._asking = Asking(home, self._board, config.daemon.concurrency, lambda job_id: job_id in self._cancelling)
+        self._placing = Placing(home, self._board)
         self._queue: list[tuple[int, int, str]] = []
         self._order = itertools.count()
         self._leading: dict[str, asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._cancelling: dict[str, asyncio.Task[Job]] = {}
-        self._running_out: dict[asyncio.Task[None], tuple[str, int, int]] = {}
-        self._holds: dict[str, int] = {}
         self._stopping = False
 
     # ---- from outside -------------------------------------------------------------------------------------------------
@@ -101,8 +90,7 @@ class Runner:
         for task in leading:
             task.cancel()
         await asyncio.gather(*leading, return_exceptions=True)
-        if self._running_out:
-            await asyncio.wait(self._running_out, timeout=RUN_OUT_SECONDS)
+        await self._asking.run_out()
         await self._board.settled()
 
     def living(self, job_id: str) -> Job | None:
@@ -149,7 +137,7 @@ class Runner:
                 f"Job {job.id} waits for its source to become whole; it goes on by itself.",
                 hint="Finish the export, or cancel the job.",
             )
-        if any(job_id == job.id for job_id, _, _ in self._running_out.values()):
+        if self._asking.is_running_out(job.id):
             raise ClipError(
                 "bad_request",
                 f"The answer to what job {job.id} sent is still under way.",
@@ -221,7 +209,7 @@ class Runner:
         """One job's story with its possible endings."""
         try:
             await self._story(job_id)
-        except _Waits as waiting:
+        except Waits as waiting:
             self._hold(job_id, waiting.hold)
         except ClipError as error:
             await self._end_failed(job_id, error)
@@ -292,14 +280,14 @@ class Runner:
 
     async def _copy(self, job_id: str, prepared: Prepared) -> None:
         for number in range(1, self._board.job(job_id).request.variations + 1):
-            if await self._is_delivered(job_id, number, prepared):
+            if await self._placing.is_delivered(job_id, number, prepared):
                 continue
             self._board.change(job_id, state="conforming", progress=0.5, message="Copying the region.")
             made = await self._audio(partial(self._copied, job_id, number, prepared))
-            await _to_the_end(self._deliver(job_id, None, number, made, prepared))
+            await _to_the_end(self._placing.deliver(job_id, None, number, made, prepared))
 
     async def _copied(self, job_id: str, number: int, prepared: Prepared) -> conform.Conformed:
-        job, folder, job_dir = self._board.job(job_id), self._folder(job_id), self._home.job_dir(job_id)
+        job, folder, job_dir = self._board.job(job_id), self._placing.folder(job_id), self._home.job_dir(job_id)
         return await conform.copy(job, prepared, number, folder, job_dir, self._workers.run)
 
     async def _ask_all(self, job_id: str, provider: Provider, model: Model, prepared: Prepared) -> None:
@@ -310,9 +298,9 @@ class Runner:
         outcomes = await _all_or_cancel(
             [self._take(job_id, call, provider, model, prepared, metering) for call in open_calls], metering
         )
-        waits = [outcome for outcome in outcomes if isinstance(outcome, _Waits)]
+        waits = [outcome for outcome in outcomes if isinstance(outcome, Waits)]
         for outcome in outcomes:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, _Waits):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Waits):
                 raise outcome
         if waits:
             raise max(waits, key=lambda waiting: waiting.hold.seconds)
@@ -341,212 +329,21 @@ class Runner:
             if call.state in {"failed", "cancelled", "uncertain"}:
                 return
             if call.state != "done":
-                if self._calls.full:
-                    self._board.stage(job_id, call, "waiting")
-                async with self._calls.turn(self._board.job(job_id).priority):
-                    call = await self._answered(job_id, call, provider, model, prepared)
+                call = await self._asking.answered(job_id, call, provider, model, prepared)
             metered = await asyncio.shield(metering)
-            if await self._is_delivered(job_id, call.take, metered):
+            if await self._placing.is_delivered(job_id, call.take, metered):
                 return
             self._board.stage(job_id, call, "conforming")
-            job, folder = self._board.job(job_id), self._folder(job_id)
+            job, folder = self._board.job(job_id), self._placing.folder(job_id)
             assert call.result_file is not None
             result = self._home.job_dir(job_id) / call.result_file
             made = await self._audio(
                 partial(conform.conform, job, metered, result, call.take, folder, self._workers.run)
             )
-            await _to_the_end(self._deliver(job_id, call, call.take, made, metered))
+            await _to_the_end(self._placing.deliver(job_id, call, call.take, made, metered))
         except ClipError as error:
             log.warning("a take failed", extra={"facts": {"job": job_id, "take": call.take, **error.to_dict()}})
-            await self._board.change_call(job_id, call, **_after(error, self._board.call(job_id, call)))
-
-    async def _answered(self, job_id: str, call: Call, provider: Provider, model: Model, prepared: Prepared) -> Call:
-        """The call with its result in a file. The intent is on disk before anything is sent."""
-        job = self._board.job(job_id)
-        question, notes = submit.question(job, call, model, prepared, self._home.job_dir(job_id))
-        known = self._board.find_call(job_id, call)
-        if known is not None and known.state in {"intent", "sent"} and not provider.local:
-            raise _lost_answer(provider)
-        for attempt in itertools.count(1 + self._holds.get(job_id, 0)):
-            try:
-                if known is not None and known.state == "running":
-                    answer: Answer = Running(
-                        known.provider_job_id or "", known.handle, look_again_seconds=0.0, available_until=known.available_until
-                    )
-                else:
-                    self._board.stage(job_id, call, "submitting")
-                    call = call.model_copy(update={"state": "intent", "notes": tuple(notes)})
-                    await self._intend(job_id, call)
-                    self._board.stage(job_id, call, "rendering")
-                    answer = await self._ask(job_id, call, provider, question)
-                if isinstance(answer, Running):
-                    answer = await self._waited(job_id, call, provider, question, answer)
-                self._board.stage(job_id, call, "fetching")
-                return await self._keep(job_id, call, answer)
-            except ClipError as error:
-                known = self._board.find_call(job_id, call)
-                looking = known is not None and known.state == "running"
-                step: retry.Step = "look" if looking else "ask"
-                decision = retry.decide(step, error, attempt, free=provider.local or looking)
-                if isinstance(decision, retry.Hold) and not looking:
-                    self._board.drop_call(job_id, call)  # by the meaning of `Passing` it never reached the service
-                if isinstance(decision, retry.Hold):
-                    raise _Waits(decision) from None
-                if isinstance(decision, retry.GiveUp):
-                    raise decision.error from None
-        raise AssertionError("it is counted without end")
-
-    async def _intend(self, job_id: str, call: Call) -> None:
-        try:
-            await self._board.change_call(job_id, call)
-        except asyncio.CancelledError:
-            self._board.drop_call(job_id, call)  # nothing was sent: nobody is to think that it may have been paid for
-            raise
-
-    async def _ask(self, job_id: str, call: Call, provider: Provider, question: Question) -> Answer:
-        if provider.local:
-            return await provider.ask(question)
-        asking = asyncio.ensure_future(_asked(provider, question))
-        try:
-            return await asyncio.shield(asking)
-        except asyncio.CancelledError:
-            # the question is out and may be paid for: its answer is kept, whoever gave up waiting
-            cancelled = job_id in self._cancelling
-            running_out = asyncio.ensure_future(self._run_out(job_id, call, provider, asking, cancelled))
-            self._running_out[running_out] = (job_id, call.take, call.piece)
-            running_out.add_done_callback(self._running_out.pop)
-            raise
-
-    async def _run_out(
-        self, job_id: str, call: Call, provider: Provider, asking: asyncio.Future[Answer], cancelled: bool
-    ) -> None:
-        try:
-            answer = await asking
-        except Passing:
-            # by its meaning it never reached the service
-            if cancelled:
-                await self._board.change_call(job_id, call, state="cancelled", charged_usd=0.0)
-            else:
-                self._board.drop_call(job_id, call)
-            return
-        except ClipError as error:
-            await self._board.change_call(job_id, call, **_after(error, call))
-            return
-        if isinstance(answer, Finished):
-            await self._keep(job_id, call, answer)
-            return
-        # where only the daemon ends, the job goes on at its next start
-        stopped = cancelled and await _stopped(provider, answer)
-        await self._board.change_call(
-            job_id,
-            call,
-            state="cancelled" if stopped else "running",
-            provider_job_id=answer.provider_job_id,
-            handle=dict(answer.handle),
-            available_until=answer.available_until,
-        )
-
-    async def _waited(
-        self, job_id: str, call: Call, provider: Provider, question: Question, running: Running
-    ) -> Finished:
-        # the service's name for it is on disk before the first look: a restart looks, and does not buy again
-        await self._board.change_call(
-            job_id,
-            call,
-            state="running",
-            provider_job_id=running.provider_job_id,
-            handle=dict(running.handle),
-            available_until=running.available_until,
-        )
-        return await wait(provider, question, running, lambda part: self._board.stage(job_id, call, "rendering", part))
-
-    async def _keep(self, job_id: str, call: Call, finished: Finished) -> Call:
-        self._holds.pop(job_id, None)
-        job_dir = self._home.job_dir(job_id)
-        name = finished.file.relative_to(job_dir).as_posix()
-        return await self._board.change_call(
-            job_id,
-            call,
-            state="done",
-            result_file=name,
-            charged_usd=finished.charged_usd,
-            seed=finished.seed if finished.seed is not None else call.seed,
-            notes=(*call.notes, *finished.notes),
-            error=None,
-        )
-
-    # ---- delivery -----------------------------------------------------------------------------------------------------
-
-    def _folder(self, job_id: str) -> Path:
-        return Path(self._board.job(job_id).request.deliver_to or self._home.results_dir)
-
-    async def _deliver(
-        self, job_id: str, call: Call | None, number: int, made: conform.Conformed, prepared: Prepared
-    ) -> None:
-        """Gives the take its name. The name is on disk before the file has it, so a crash in between is understood."""
-        job, folder = self._board.job(job_id), made.file.parent
-        facts = made.facts
-        try:
-            for stem in deliver.free_stems(folder, job.clip_name, job.request.preset or "", number):
-                target = folder / f"{stem}.wav"
-                take = Take(
-                    path=str(target),
-                    take=number,
-                    seed=None if call is None else call.seed,
-                    frames=facts["frames"],
-                    samplerate=facts["samplerate"],
-                    channels=facts["channels"],
-                    subtype=facts["subtype"],
-                    lufs=_shown(facts["lufs"]),
-                    source_lufs=_shown(prepared.lufs) if job.request.match_loudness and call is not None else None,
-                    true_peak_dbtp=_shown(facts["true_peak_dbtp"]),
-                    notes=(*(call.notes if call else ()), *made.notes),
-                    sha256=facts["sha256"],
-                )
-                await self._board.change_take(job_id, take)
-                try:
-                    await asyncio.to_thread(deliver.place, made.file, target)
-                except FileExistsError:
-                    continue  # somebody was faster; the next name
-                if made.raw is not None:
-                    await asyncio.to_thread(deliver.place, made.raw, target.with_name(f"{stem}{deliver.RAW}"))
-                break
-            await self._placed(job_id, call, take, prepared)
-        except OSError as error:
-            raise conform.delivery_failed(folder, error) from None
-
-    async def _placed(self, job_id: str, call: Call | None, take: Take, prepared: Prepared) -> None:
-        job, path = self._board.job(job_id), Path(take.path)
-        content = provenance(job, call, take, prepared)
-        hidden = conform.hidden_file(path.parent, job, take.take, "side")
-        await asyncio.to_thread(deliver.write_side_file, path, content, hidden)
-        self._board.change_take(job_id, take.model_copy(update={"placed": True}))
-
-    async def _is_delivered(self, job_id: str, number: int, prepared: Prepared) -> bool:
-        """Whether this take was delivered in an earlier run; finishes one that got its name just before a crash."""
-        job = self._board.job(job_id)
-        for take in job.takes:
-            if take.take != number:
-                continue
-            if take.placed:
-                return True
-            target = Path(take.path)
-            hidden = conform.hidden_file(target.parent, job, number)
-            if await asyncio.to_thread(deliver.is_placed, hidden, target, take.sha256):
-                await self._finish_placing(job_id, take, prepared)
-                return True
-        return False
-
-    async def _finish_placing(self, job_id: str, take: Take, prepared: Prepared) -> None:
-        job, target = self._board.job(job_id), Path(take.path)
-        call = next((call for call in job.calls if call.take == take.take), None)
-        raw = target.with_name(f"{target.stem}{deliver.RAW}")
-        try:
-            await asyncio.to_thread(conform.hidden_file(target.parent, job, take.take).unlink, missing_ok=True)
-            await asyncio.to_thread(deliver.place_rest, conform.hidden_file(target.parent, job, take.take, "raw"), raw)
-            await self._placed(job_id, call, take, prepared)
-        except OSError as error:
-            raise conform.delivery_failed(target.parent, error) from None
+            await self._board.change_call(job_id, call, **after(error, self._board.call(job_id, call)))
 
     # ---- when something fails -----------------------------------------------------------------------------------------
 
@@ -563,7 +360,7 @@ class Runner:
                 attempt += 1
 
     def _hold(self, job_id: str, hold: retry.Hold) -> None:
-        self._holds[job_id] = self._holds.get(job_id, 0) + 1
+        self._asking.holds(job_id)
         at_seconds = time.time() + hold.seconds
         held = Held(reason=hold.reason, until=timestamp(at_seconds))
         self._board.change(job_id, state="held", held=held, message=_WAITING[hold.reason])
@@ -572,6 +369,7 @@ class Runner:
     # ---- the endings --------------------------------------------------------------------------------------------------
 
     async def _end(self, job_id: str) -> None:
+        await self._clear_up(job_id)
         job = self._board.job(job_id)
         placed = [take for take in job.takes if take.placed]
         problems = [call.error for call in job.calls if call.error is not None]
@@ -584,20 +382,26 @@ class Runner:
             verb = "are" if job.request.variations > 1 else "is"
             error = problems[0] if any(call.error for call in job.calls) else None
             await self._finish(
-                job_id, state="delivered", progress=1.0, error=error, message=f"{count} {verb} in {Path(placed[0].path).parent}."
+                job_id,
+                state="delivered",
+                progress=1.0,
+                error=error,
+                message=f"{count} {verb} in {Path(placed[0].path).parent}.",
             )
         else:
             await self._finish(job_id, state="failed", error=problems[0], message=problems[0].message)
 
     async def _end_failed(self, job_id: str, error: ClipError) -> None:
         log.warning("a job failed", extra={"facts": {"job": job_id, **error.to_dict()}})
+        await self._clear_up(job_id)
         await self._finish(job_id, state="failed", error=Problem.of(error), message=error.message)
 
     async def _end_cancelled(self, job_id: str) -> Job:
+        await self._clear_up(job_id)
         job, stopped = self._board.job(job_id), set()
         for call in job.calls:
             running = Running(call.provider_job_id or "", call.handle)
-            if call.state == "running" and await _stopped(self._providers.get(job.provider), running):
+            if call.state == "running" and await stopped_by(self._providers.get(job.provider), running):
                 stopped.add((call.take, call.piece))
         # from here on without a pause: an answer that came during the last one is on the board
         calls = tuple(self._given_up(job_id, call, stopped) for call in self._board.job(job_id).calls)
@@ -607,7 +411,11 @@ class Runner:
         cost = charged_usd(calls)
         charged: Charged = "unknown" if cost is None else "yes" if cost else "no"
         unstoppable = any(call.state in _UNDER_WAY for call in calls)
-        message = "Cancelled." if not unstoppable else "Cancelled; what was sent runs out at the service, and its audio is kept."
+        message = (
+            "Cancelled."
+            if not unstoppable
+            else "Cancelled; what was sent runs out at the service, and its audio is kept."
+        )
         error = Problem(
             code="cancelled",
             message=message,
@@ -620,12 +428,12 @@ class Runner:
         """What becomes of a call when its job is cancelled."""
         if (call.take, call.piece) in stopped:
             return call.model_copy(update={"state": "cancelled"})
-        if call.state not in {"intent", "sent"} or (job_id, call.take, call.piece) in self._running_out.values():
+        if call.state not in {"intent", "sent"} or self._asking.is_running_out(job_id, call):
             return call
         provider = self._providers.get(self._board.job(job_id).provider)
         if provider.local:
             return call.model_copy(update={"state": "cancelled", "charged_usd": 0.0})
-        return call.model_copy(update=_after(_lost_answer(provider), call))
+        return call.model_copy(update=after(lost_answer(provider), call))
 
     def _is_free(self, job: Job) -> bool:
         try:
@@ -633,13 +441,21 @@ class Runner:
         except ClipError:
             return False  # a copy, or a provider that this version does not have any more: its calls know
 
-    async def _finish(self, job_id: str, **updates: Any) -> Job:
-        """The last change of a job. Once it is decided, nothing keeps the job from leaving."""
+    async def _clear_up(self, job_id: str) -> None:
+        """Before it is decided how a job ends: nothing half done of it stays in the results folder."""
         job = self._board.job(job_id)
-        if sum(take.placed for take in job.takes) < job.request.variations:
-            await asyncio.to_thread(conform.sweep, self._folder(job_id), job)
+        if sum(take.placed for take in job.takes) == job.request.variations:
+            return
+        try:
+            await self._placing.clear(job)
+        except ClipError as error:
+            log.error("what a job left behind stays", extra={"facts": {"job": job_id, "reason": error.message}})
+
+    async def _finish(self, job_id: str, **updates: Any) -> Job:
+        """The last change of a job. Made at once, without a pause; and once it is decided, nothing keeps the job from leaving."""
+        job = self._board.job(job_id)
         calls: tuple[Call, ...] = updates.get("calls", job.calls)
-        self._holds.pop(job_id, None)
+        self._asking.forget(job_id)
         cost = 0.0 if self._is_free(job) else charged_usd(calls)
         saving = self._board.change(job_id, held=None, charged_usd=cost, **updates)
         try:
@@ -664,36 +480,6 @@ _WAITING = {
 _UNDER_WAY = {"intent", "sent", "running"}
 
 
-def _shown(level_db: float | None) -> float | None:
-    """To a hundredth: nobody hears less, and the meter is not surer."""
-    return None if level_db is None else round(level_db, 2)
-
-
-def _after(error: ClipError, call: Call) -> dict[str, Any]:
-    """What an error makes of a call. One with its audio kept stays done, so that a retry delivers it free."""
-    if call.state == "done":
-        return {"error": Problem.of(error)}
-    state = "uncertain" if error.code == "unknown_outcome" else "failed"
-    charged = None if error.charged == "unknown" else call.estimated_usd if error.charged == "yes" else 0.0
-    return {"state": state, "error": Problem.of(error), "charged_usd": charged}
-
-
-async def _asked(provider: Provider, question: Question) -> Answer:
-    """Puts a question that may cost. A defect on the way leaves it open whether it was accepted."""
-    try:
-        return await provider.ask(question)
-    except ClipError:
-        raise
-    except Exception as error:
-        log.exception("asking a provider met a defect", extra={"facts": {"provider": provider.name}})
-        raise ClipError(
-            "unknown_outcome",
-            f"Asking {provider.name} met a defect ({type(error).__name__}: {error}); nobody knows whether it was charged.",
-            hint="Look at your account there; then `clipbridge jobs retry ID --pay-again` or `clipbridge jobs forget ID`.",
-            charged="unknown",
-        ) from error
-
-
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
     """Short work that is not to be left half done: where this is cancelled, the work ends first."""
     task = asyncio.ensure_future(work)
@@ -704,23 +490,6 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             log.warning("a delivery failed", exc_info=task.exception())
         raise
-
-
-async def _stopped(provider: Provider, running: Running) -> bool:
-    try:
-        return await provider.stop(running)
-    except ClipError as error:
-        log.warning("a service could not be told to stop", extra={"facts": {"provider": provider.name, **error.to_dict()}})
-        return False
-
-
-def _lost_answer(provider: Provider) -> ClipError:
-    return ClipError(
-        "unknown_outcome",
-        f"clipbridge ended after this was sent to {provider.name} and before the answer came; nobody knows whether it was charged.",
-        hint="Look at your account there; then `clipbridge jobs retry ID --pay-again` or `clipbridge jobs forget ID`.",
-        charged="unknown",
-    )
 
 
 async def _all_or_cancel(coroutines: list[Coroutine[Any, Any, None]], companion: asyncio.Future[Any]) -> list[Any]:

@@ -20,7 +20,9 @@ def plan(job: Job, model: Model) -> tuple[Call, ...]:
     )
 
 
-def question(job: Job, call: Call, model: Model, prepared: Prepared | None, job_dir: Path) -> tuple[Question, list[str]]:
+def question(
+    job: Job, call: Call, model: Model, prepared: Prepared | None, job_dir: Path
+) -> tuple[Question, list[str]]:
     """The question of one call, and what a person should know of how it differs from what was asked."""
     request, notes = job.request, []
     assert request.kind != "copy"
@@ -63,5 +65,7 @@ def _brought(name: str, wanted: float | None, knob: Knob | None, model: Model, n
         return None
     nearest = knob.nearest(wanted)
     if nearest != wanted:
-        notes.append(f"{model.name} takes {name} from {knob.minimum:g} to {knob.maximum:g}; {nearest:g} was used, not {wanted:g}.")
+        notes.append(
+            f"{model.name} takes {name} from {knob.minimum:g} to {knob.maximum:g}; {nearest:g} was used, not {wanted:g}."
+        )
     return nearest

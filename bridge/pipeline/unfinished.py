@@ -37,7 +37,9 @@ async def until_whole(job: Job, run_task: RunTask, unfinished_seconds: float, gr
             ) from None
         except OSError as error:
             raise ClipError(
-                "source_unreadable", f"{path.name} cannot be looked at: {error.strerror}.", hint="Check its folder and rights."
+                "source_unreadable",
+                f"{path.name} cannot be looked at: {error.strerror}.",
+                hint="Check its folder and rights.",
             ) from None
         now = (status.st_size, status.st_mtime_ns)
         if now != seen:

@@ -80,7 +80,9 @@ class Presets:
             values = tomllib.loads(path.read_text("utf-8-sig"))  # some editors on Windows put a mark in front
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ClipError(
-                "bad_request", f"The preset {path.name} cannot be read: {error}.", hint="Correct the file and try again."
+                "bad_request",
+                f"The preset {path.name} cannot be read: {error}.",
+                hint="Correct the file and try again.",
             ) from None
         description = values.pop("description", "")
         preset = Preset(path.stem, str(description), values, path, built_in=path.parent == BUILT_IN)

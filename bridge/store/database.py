@@ -118,7 +118,9 @@ class Database:
                         hint="Move that file away or use another home.",
                     )
                 metadata.create_all(connection)
-                connection.execute(sa.text(f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+                connection.execute(
+                    sa.text(f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+                )
                 connection.execute(sa.text(f"INSERT INTO {VERSION_TABLE} VALUES (:v)"), {"v": SCHEMA_VERSION})
                 return
         if version > SCHEMA_VERSION:
@@ -132,9 +134,15 @@ class Database:
 
     def _migrate(self, version: str) -> None:
         copy = self.path.with_name(f"{self.path.name}.before-{SCHEMA_VERSION}")
-        with contextlib.closing(sqlite3.connect(self.path)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+        with (
+            contextlib.closing(sqlite3.connect(self.path)) as source,
+            contextlib.closing(sqlite3.connect(copy)) as target,
+        ):
             source.backup(target)
-        log.info("database copied before its change", extra={"facts": {"from": version, "to": SCHEMA_VERSION, "copy": copy.name}})
+        log.info(
+            "database copied before its change",
+            extra={"facts": {"from": version, "to": SCHEMA_VERSION, "copy": copy.name}},
+        )
         # a hundred milliseconds and 15 MiB that no ordinary start should pay
         from alembic import command
         from alembic.config import Config
@@ -198,7 +206,9 @@ def explain(error: BaseException, path: Path) -> ClipError:
     text = str(original)
     if "disk is full" in text or "disk I/O error" in text:
         return ClipError(
-            "disk_full", f"The database {path} could not be written: {text}.", hint="Free some space on that disk, then retry."
+            "disk_full",
+            f"The database {path} could not be written: {text}.",
+            hint="Free some space on that disk, then retry.",
         )
     if "locked" in text:
         return ClipError(
@@ -213,7 +223,9 @@ def explain(error: BaseException, path: Path) -> ClipError:
             f"The database {path} is damaged ({text}); it was left as it is and copied to {copy}.",
             hint="Put a backup of it in its place, or move it away to start with an empty history.",
         )
-    return ClipError("internal", f"The database {path} failed: {text}.", hint="See logs/clipbridge.log in the home folder.")
+    return ClipError(
+        "internal", f"The database {path} failed: {text}.", hint="See logs/clipbridge.log in the home folder."
+    )
 
 
 def _keep_aside(path: Path) -> str:
@@ -228,7 +240,9 @@ def _keep_aside(path: Path) -> str:
 
 def _is_about_the_change(error: DBAPIError) -> bool:
     """Whether the statement was at fault (a doubled id, a value of no type) rather than the file or the disk."""
-    code = getattr(error.orig, "sqlite_errorcode", None)  # the low byte is the kind of trouble; None: never reached SQLite
+    code = getattr(
+        error.orig, "sqlite_errorcode", None
+    )  # the low byte is the kind of trouble; None: never reached SQLite
     return code is None or code & 0xFF not in _TROUBLE_OF_THE_FILE
 
 
@@ -244,7 +258,9 @@ def _engine(path: Path, *, read_only: bool) -> sa.Engine:
 
     def connect() -> sqlite3.Connection:
         # isolation_level None: transactions begin where SQLAlchemy says (below), not where sqlite3 guesses
-        return sqlite3.connect(target, uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+        return sqlite3.connect(
+            target, uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        )
 
     engine = sa.create_engine("sqlite+pysqlite://", creator=connect, poolclass=sa.pool.QueuePool, pool_size=4)
 

@@ -5,6 +5,7 @@ The rows and nothing else; what a row means for a file is the folder trigger's t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -56,12 +57,15 @@ class Memory:
         """All rows of a folder by path below it."""
         query = sa.select(arrivals).where(arrivals.c.folder == folder)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return {
-            row.path: Arrival(row.size_bytes, row.modified_ns, row.state, row.sha256, row.job_id) for row in rows
-        }
+        return {row.path: Arrival(row.size_bytes, row.modified_ns, row.state, row.sha256, row.job_id) for row in rows}
 
-    async def put(self, folder: str, rows: Mapping[str, Arrival | None], content: Content | None = None) -> None:
-        """Writes rows (None: forgets them) and, in the same step, a content."""
+    def put(
+        self, folder: str, rows: Mapping[str, Arrival | None], content: Content | None = None
+    ) -> asyncio.Future[None]:
+        """Writes rows (None: forgets them) and, in the same step, a content.
+
+        Given to the writer at once, so before whatever is written after this call; the future is done when it is on disk.
+        """
 
         def change(connection: sa.Connection) -> None:
             _write(connection, folder, rows)
@@ -71,7 +75,7 @@ class Memory:
                 connection.execute(contents.delete().where(*where))
                 connection.execute(contents.insert(), {**row, "job_id": content.job_id})
 
-        await self._database.write(change)
+        return self._database.write(change)
 
     async def job_of_content(self, folder: str, preset: str, sha256: str) -> str | None:
         """The job that ran this content in this folder with this preset, if one did."""

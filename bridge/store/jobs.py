@@ -257,9 +257,7 @@ def _of_jobs(connection: sa.Connection, table: sa.Table, ids: list[str]) -> dict
     return found
 
 
-def _page(
-    connection: sa.Connection, states: Sequence[str], batch: str | None, limit: int, before: str | None
-) -> Page:
+def _page(connection: sa.Connection, states: Sequence[str], batch: str | None, limit: int, before: str | None) -> Page:
     where: list[sa.ColumnElement[bool]] = []
     if states:
         where.append(jobs.c.state.in_(states))

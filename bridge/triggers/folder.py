@@ -26,13 +26,14 @@ from bridge.presets import DEFAULT, Presets
 from bridge.store import Database, JobStore
 from bridge.store.folders import Memory
 from bridge.triggers.folder_away import Away, sha256_of
-from bridge.triggers.folder_place import Place, Seen
+from bridge.triggers.folder_place import Place, Seen, is_inside
 from bridge.triggers.folder_take import TAKERS, Taking
 from bridge.triggers.folder_tend import Tended
 
 log = logging.getLogger(__name__)
 DROP_SETTLE_SECONDS: Final = 0.5
 STOP_SECONDS: Final = 5.0
+FIRST_SIGHT_SECONDS: Final = 1.0  # a share that does not answer holds nobody up longer
 NEWEST_MAX: Final = 50  # how many of the newest files are looked at for a whole one
 
 
@@ -95,6 +96,11 @@ class FolderTrigger:
         self._working = [loop.create_task(self._away.work(), name="folder away")]
         self._working += [loop.create_task(self._taking.work(), name="folder take") for _ in range(TAKERS)]
         self._tending = [loop.create_task(tended.run(), name=f"folder {tended.place.root}") for tended in self._places]
+        # who exports a clip the moment the bridge is ready must not find it counted among what was there before
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_SIGHT_SECONDS):
+                for tended in self._places:
+                    await tended.sighted.wait()
 
     async def stop(self) -> None:
         """Ends all looking after; what was being decided about is decided about at the next start."""
@@ -137,6 +143,9 @@ class FolderTrigger:
         path = tended.place.path(seen.rel)
         if not await asyncio.to_thread(_is_whole, path):
             return False
+        row = tended.rows.get(seen.rel)
+        if row is not None and row.job_id is not None:
+            return True  # it was run before; a copy of it (strength 0) has the very same content
         try:
             sha256 = await asyncio.to_thread(sha256_of, path)
         except OSError:
@@ -167,20 +176,24 @@ def places_of(home: Home, config: Config) -> list[Place]:
     drop = os.path.abspath(home.drop_dir)
     places = [Place(drop, drop, "drop", DEFAULT, DROP_SETTLE_SECONDS, moves=True)]
     known = {drop}
+    closed = (os.path.realpath(home.drop_dir), os.path.realpath(home.root))
+    open_all_the_same = (os.path.realpath(home.results_dir),)
     for entry in config.watch:
-        place = _watched(home, entry)
-        if place.key in known:
-            facts = {"folder": entry.path, "preset": entry.preset}
+        place = _watched(entry, closed, open_all_the_same)
+        facts = {"folder": entry.path, "preset": entry.preset}
+        real = os.path.realpath(entry.path)
+        if is_inside(real, closed) and not is_inside(real, open_all_the_same):
+            log.warning("a [[watch]] entry names a folder of our own; it does not count", extra={"facts": facts})
+        elif place.key in known:
             log.warning("two entries watch a folder with one preset; the first counts", extra={"facts": facts})
-            continue
-        known.add(place.key)
-        places.append(place)
+        else:
+            known.add(place.key)
+            places.append(place)
     return places
 
 
-def _watched(home: Home, entry: Watch) -> Place:
+def _watched(entry: Watch, closed: tuple[str, ...], open_all_the_same: tuple[str, ...]) -> Place:
     root = os.path.abspath(entry.path)
-    own = [home.drop_dir, home.jobs_dir, home.mailbox_dir, home.presets_dir, home.log.parent]
     return Place(
         key=f"{root}|{entry.preset}",
         root=root,
@@ -190,7 +203,8 @@ def _watched(home: Home, entry: Watch) -> Place:
         recursive=entry.recursive,
         moves=entry.after == "move",
         entry=entry,
-        closed_to=tuple(os.path.realpath(folder) for folder in own) if entry.recursive else (),
+        closed_to=closed if entry.recursive else (),
+        open_to=open_all_the_same if entry.recursive else (),
     )
 
 

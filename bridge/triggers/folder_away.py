@@ -114,7 +114,10 @@ class Away:
     async def tidy_up(self, tended: Tended, rel: str, job: Job | None) -> None:
         """Puts the file of an ended job away, or notes that it is done with; an uncertain job's stays where it is."""
         row = tended.rows.get(rel)
-        if row is None or (job is not None and (row.job_id != job.id or job.state == "uncertain" or job.living)):
+        if row is None or (job is not None and row.job_id != job.id):
+            self.let_go(None if job is None else job.id, tended, rel)  # it has become another job's
+            return
+        if job is not None and (job.state == "uncertain" or job.living):
             return
         if not tended.place.moves:
             content = None if row.sha256 is None or job is None else content_of(tended.place, row.sha256, job.id)

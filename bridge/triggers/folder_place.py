@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Container, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,7 +23,7 @@ class Place:
     """One folder: `Drop`, or one `[[watch]]` entry.
 
     `key` names it in the database; `moves`: what is done with goes to `_Done` or `_Failed` inside it; `closed_to`:
-    folders below it that are not its business (real paths).
+    folders below it that are not its business, but for those in `open_to` (real paths).
     """
 
     key: str
@@ -35,6 +35,7 @@ class Place:
     moves: bool = False
     entry: Watch | None = None
     closed_to: tuple[str, ...] = field(default=(), compare=False)
+    open_to: tuple[str, ...] = field(default=(), compare=False)
 
     def path(self, rel: str) -> str:
         return os.path.join(self.root, rel)
@@ -63,17 +64,18 @@ class Seen:
         return self.size_bytes, self.modified_ns
 
 
-def scan(place: Place, presets: Collection[str], mention: Mention) -> list[Seen]:
+def scan(place: Place, presets: Container[str], mention: Mention) -> list[Seen]:
     """Everything in the place that counts, in no order. Raises OSError where the folder itself cannot be listed."""
-    return [seen for rel, entry in _entries(place, mention) if (seen := _judge(place, rel, entry, presets, mention))]
+    found = (_judge(place, rel, entry, presets, mention) for rel, entry in _entries(place, presets, mention))
+    return [seen for seen in found if seen is not None]
 
 
-def look(place: Place, rel: str, presets: Collection[str], mention: Mention) -> Seen | None:
+def look(place: Place, rel: str, presets: Container[str], mention: Mention) -> Seen | None:
     """One path below the place as `scan` would see it, or None if it is not there or does not count."""
     folders = rel.split(os.sep)[:-1]
     if any(name.startswith(".") for name in folders) or (folders and is_ours(folders[0])):
         return None
-    if len(folders) > _depth(place):
+    if len(folders) > _depth(place) or (folders and _is_no_preset(place, folders[0], presets)):
         return None
     above = place.root
     for name in folders:
@@ -104,7 +106,7 @@ def _depth(place: Place) -> int:
     return 1_000 if place.recursive else 0
 
 
-def _entries(place: Place, mention: Mention) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def _entries(place: Place, presets: Container[str], mention: Mention) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """All that lies in the folders which count, with its path below the root; of folders those directly in the root."""
     visited: set[tuple[int, int]] = set()
     waiting = [""]
@@ -126,7 +128,7 @@ def _entries(place: Place, mention: Mention) -> Iterator[tuple[str, os.DirEntry[
         for entry in entries:
             rel = os.path.join(below, entry.name)
             if entry.is_dir(follow_symlinks=False):
-                if _enters(place, below, rel, entry):
+                if _enters(place, below, rel, entry) and not _is_no_preset(place, rel, presets):
                     waiting.append(rel)
                 if below:
                     continue
@@ -143,11 +145,16 @@ def _is_closed(place: Place, folder: str) -> bool:
     if not place.closed_to:
         return False
     real = os.path.realpath(folder)
-    return any(real == closed or real.startswith(closed.rstrip(os.sep) + os.sep) for closed in place.closed_to)
+    return is_inside(real, place.closed_to) and not is_inside(real, place.open_to)
+
+
+def is_inside(path: str, folders: Collection[str]) -> bool:
+    """Whether a real path is one of the folders, or lies below one."""
+    return any(path == folder or path.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders)
 
 
 def _judge(
-    place: Place, rel: str, entry: os.DirEntry[str] | _Path, presets: Collection[str], mention: Mention
+    place: Place, rel: str, entry: os.DirEntry[str] | _Path, presets: Container[str], mention: Mention
 ) -> Seen | None:
     kind = kind_of(entry.name)
     if kind == "untouched" or (place.kind == "watch" and kind != "audio") or is_ours(rel):
@@ -173,20 +180,23 @@ def _judge(
     return Seen(rel, status.st_size, status.st_mtime_ns, kind)
 
 
+def _is_no_preset(place: Place, rel: str, presets: Container[str]) -> bool:
+    """Whether a folder in Drop is called like a clip, and no preset is."""
+    return place.kind == "drop" and os.sep not in rel and ending(rel) in AUDIO_ENDINGS and rel not in presets
+
+
 def _folder(
     place: Place,
     rel: str,
     entry: os.DirEntry[str] | _Path,
     status: os.stat_result,
-    presets: Collection[str],
+    presets: Container[str],
     mention: Mention,
 ) -> Seen | None:
     if entry.is_symlink():
         mention(rel, "it is a link to a folder, and those are not followed")
         return None
-    if place.kind != "drop" or os.path.dirname(rel) or entry.name in presets or ending(entry.name) not in AUDIO_ENDINGS:
-        return None
-    return Seen(rel, 0, status.st_mtime_ns, "folder")
+    return Seen(rel, 0, status.st_mtime_ns, "folder") if _is_no_preset(place, rel, presets) else None
 
 
 def _broken(

@@ -7,7 +7,6 @@ Bounded: a few files at a time, Drop's before the watched folders', oldest first
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import secrets
@@ -16,32 +15,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from bridge.audio.container import WHAT_WE_READ, check_whole, shown
-from bridge.errors import ClipError, SourceUnfinished, internal
+from bridge.audio.container import shown
+from bridge.errors import ClipError, internal
 from bridge.home import Home
 from bridge.intake import DROP, WATCH, Intake
 from bridge.job import Job, Problem
 from bridge.store import JobStore
-from bridge.store.folders import Arrival, Memory
+from bridge.store.folders import Arrival, ArrivalState, Memory
 from bridge.triggers.folder_away import Away, content_of, sha256_of
 from bridge.triggers.folder_names import (
-    NAME_LIMIT,
     PROVENANCE_ENDING,
     RAW_ENDING,
-    SIDE_ENDING,
-    ending,
-    is_text,
     provenance_name,
     readable,
 )
 from bridge.triggers.folder_place import Place, Seen
+from bridge.triggers.folder_read import Changed, Read, read_file
 from bridge.triggers.folder_tend import Tended
 
 log = logging.getLogger(__name__)
 TAKERS: Final = 4
 TRIES: Final = 3  # of what fails for no fault of the file
 PASSING: Final = frozenset({"internal", "disk_full"})
-SIDE_FILE_MAX_BYTES: Final = 1_000_000
 
 
 class Taking:
@@ -84,9 +79,15 @@ class Taking:
         # the gesture's preset names the provider; without one the entry does, if it says so itself
         provider = {} if preset is not None or entry.provider is None else {"provider": entry.provider}
         defaults = {**self._deliver_to(place, seen), **provider}
-        return await self._submit(
-            tended, seen, None, preset=preset or place.preset, priority=priority, defaults=defaults
-        )
+        before = tended.rows.get(seen.rel)
+        read = Read(None, {"source": place.path(seen.rel)})
+        try:
+            return await self._submit(
+                tended, seen, read, preset=preset or place.preset, priority=priority, defaults=defaults
+            )
+        except ClipError:
+            await tended.remember(seen.rel, before or Arrival(*seen.mark, "waiting"))
+            raise
 
     async def is_own_take(self, place: Place, rel: str, sha256: str) -> bool:
         """Whether the file was made by the bridge: by what lies beside it, or by its content."""
@@ -108,28 +109,23 @@ class Taking:
 
     async def _decide(self, tended: Tended, seen: Seen, unfinished: bool) -> None:
         row = tended.rows.get(seen.rel)
-        refusal = await asyncio.to_thread(_refusal, tended.place, seen)
-        if refusal is not None:
+        if tended.place.entry is not None and tended.place.entry.run == "on_trigger":
+            state: ArrivalState = "known" if seen.mark in tended.known_marks else "waiting"
+            await tended.remember(seen.rel, Arrival(*seen.mark, state))
+            return
+        try:
+            read = await asyncio.to_thread(read_file, tended.place, seen, unfinished)
+        except Changed:
+            tended.look_again(seen.rel)
+            return
+        except ClipError as refusal:
             await self._away.refuse(tended, seen, Problem.of(refusal))
             return
-        if tended.place.entry is not None and tended.place.entry.run == "on_trigger":
-            if row is None or row.state != "known" or row.sha256 is not None or row.mark != seen.mark:
-                await tended.remember(seen.rel, Arrival(*seen.mark, "waiting"))
+        if row is not None and await self._goes_on(tended, seen, row, read.sha256):
             return
-        sha256 = None
-        if not unfinished:
-            try:
-                sha256 = await asyncio.to_thread(_hashed, tended.place.path(seen.rel), seen.mark)
-            except _Changed:
-                tended.look_again(seen.rel)
-                return
-            except OSError:
-                sha256 = None  # not readable, or gone: intake says so in a sentence
-        if row is not None and await self._goes_on(tended, seen, row, sha256):
+        if read.sha256 is not None and await self._is_had(tended, seen, read.sha256):
             return
-        if sha256 is not None and await self._is_had(tended, seen, sha256):
-            return
-        await self._take(tended, seen, sha256, row)
+        await self._take(tended, seen, read, row)
 
     async def _goes_on(self, tended: Tended, seen: Seen, row: Arrival, sha256: str | None) -> bool:
         """Whether a file that was decided about is still the same, though its size or time is another."""
@@ -151,17 +147,18 @@ class Taking:
         """Whether this content was had before under another name or at another time, so that it is not run again."""
         place = tended.place
         if place.moves:
-            for rel, row in tended.rows.items():
-                if row.sha256 == sha256 and rel != seen.rel and row.job_id and not os.path.lexists(place.path(rel)):
-                    await self._renamed(tended, rel, seen, row)
+            for rel, row in tuple(tended.rows.items()):
+                if row.sha256 != sha256 or row.state not in {"taken", "left"} or os.path.lexists(place.path(rel)):
+                    continue
+                if await self._is_renamed(tended, rel, seen, row):
                     return True
         if place.kind == "drop":
             return False
-        if seen.mark in tended.known_marks or await self.is_own_take(place, seen.rel, sha256):
-            await tended.remember(seen.rel, Arrival(*seen.mark, "known", sha256))
-            return True
         job_id = await self._memory.job_of_content(place.root, place.preset, sha256)
         if job_id is None:
+            if seen.mark in tended.known_marks or await self.is_own_take(place, seen.rel, sha256):
+                await tended.remember(seen.rel, Arrival(*seen.mark, "known", sha256))
+                return True
             return False
         await tended.remember(seen.rel, Arrival(*seen.mark, "taken" if place.moves else "done", sha256, job_id))
         if place.moves:
@@ -171,18 +168,21 @@ class Taking:
                 self._away.wait_for(job, tended, seen.rel)
         return True
 
-    async def _renamed(self, tended: Tended, old: str, seen: Seen, row: Arrival) -> None:
-        """A file whose job lives, or that could not be moved, has got another name."""
+    async def _is_renamed(self, tended: Tended, old: str, seen: Seen, row: Arrival) -> bool:
+        """Follows a file whose job lives, or that could not be moved, to its new name."""
+        job = await self._jobs.get(row.job_id or "")
+        if job is not None and job.living and job.cut is None:
+            return False  # its job looks for it under the old name, in vain
         await tended.remember(seen.rel, replace(row, size_bytes=seen.size_bytes, modified_ns=seen.modified_ns))
         await tended.remember(old, None)
         self._away.let_go(row.job_id, tended, old)
-        job = await self._jobs.get(row.job_id or "")
         if job is not None:
             self._away.wait_for(job, tended, seen.rel)
+        return True
 
     # ---- into a job --------------------------------------------------------------------------------------------------
 
-    async def _take(self, tended: Tended, seen: Seen, sha256: str | None, before: Arrival | None) -> None:
+    async def _take(self, tended: Tended, seen: Seen, read: Read, before: Arrival | None) -> None:
         place = tended.place
         if before is not None:
             self._away.let_go(before.job_id, tended, seen.rel)
@@ -192,7 +192,7 @@ class Taking:
             defaults = {"provider": place.entry.provider or "dsp", **self._deliver_to(place, seen)}
         try:
             await self._submit(
-                tended, seen, sha256, preset=place.preset_of(seen.rel), priority=priority_of(place), defaults=defaults
+                tended, seen, read, preset=place.preset_of(seen.rel), priority=priority_of(place), defaults=defaults
             )
         except ClipError as error:
             await self._refused(tended, seen, error)
@@ -203,29 +203,34 @@ class Taking:
         self,
         tended: Tended,
         seen: Seen,
-        sha256: str | None,
+        read: Read,
         *,
         preset: str,
         priority: int,
         defaults: Mapping[str, Any],
     ) -> Job:
-        """Makes the job. The row comes first and carries a token, so that the next start sees a crash in between."""
+        """Makes the job. A row with a token, which the job's origin carries too, is on disk before it or with it.
+
+        So the next start sees a crash in between.
+        """
         place, rel = tended.place, seen.rel
         token = secrets.token_hex(8)
         path = place.path(rel)
         origin = {"folder": place.root, "path": path, "kind": place.kind, "name": seen.name, "arrival": token}
+        if isinstance(read.given, ClipError):
+            raise read.given
         self._away.expect()
         try:
-            given = await asyncio.to_thread(_given, place, path)
-            await tended.remember(rel, Arrival(*seen.mark, "taking", sha256, token))
-            job = await self._intake.submit(
-                given, trigger="folder", priority=priority, preset=preset, defaults=defaults, origin=origin
-            )
+            noting = tended.remember(rel, Arrival(*seen.mark, "taking", read.sha256, token))
+            try:
+                job = await self._intake.submit(
+                    read.given, trigger="folder", priority=priority, preset=preset, defaults=defaults, origin=origin
+                )
+            finally:
+                await asyncio.gather(noting, return_exceptions=True)
             if job.origin.get("arrival") != token:  # a side file's client_id named a job that is there already
                 job = await self._jobs.get(job.id) or job
-            content = None if sha256 is None else content_of(place, sha256, job.id)
-            await tended.remember(rel, Arrival(*seen.mark, "taken", sha256, job.id), content)
-            self._away.wait_for(job, tended, rel)
+            await self._taken(tended, seen, read.sha256, job)
         except ClipError:
             raise
         except Exception as error:
@@ -234,6 +239,16 @@ class Taking:
         finally:
             self._away.expected()
         return job
+
+    async def _taken(self, tended: Tended, seen: Seen, sha256: str | None, job: Job) -> None:
+        content = None if sha256 is None else content_of(tended.place, sha256, job.id)
+        try:
+            await tended.remember(seen.rel, Arrival(*seen.mark, "taken", sha256, job.id), content)
+        except ClipError as error:
+            # the job is made: here it is known, and the token on disk tells the next start
+            facts = {**_facts(tended, seen), "job": job.id, "reason": error.message}
+            log.error("a file's job could not be noted", extra={"facts": facts})
+        self._away.wait_for(job, tended, seen.rel)
 
     async def _refused(self, tended: Tended, seen: Seen, error: ClipError) -> None:
         path = tended.place.path(seen.rel)
@@ -258,98 +273,14 @@ class Taking:
         return {"deliver_to": str(base / Path(seen.rel).parent if place.recursive else base)}
 
 
-class _Changed(Exception):
-    """The file is no longer what it was when it came to rest."""
-
-
 def priority_of(place: Place) -> int:
     return DROP if place.kind == "drop" else WATCH
-
-
-def _hashed(path: str, mark: tuple[int, int]) -> str:
-    sha256 = sha256_of(path)
-    status = Path(path).stat()
-    if (status.st_size, status.st_mtime_ns) != mark:
-        raise _Changed
-    return sha256
 
 
 def _has_provenance(path: str) -> bool:
     beside = Path(path).with_name(provenance_name(Path(path).name))
     return os.path.lexists(beside) or (
         path.endswith(RAW_ENDING) and os.path.lexists(path.removesuffix(RAW_ENDING) + PROVENANCE_ENDING)
-    )
-
-
-def _refusal(place: Place, seen: Seen) -> ClipError | None:
-    """What is wrong with a file that no request can be made of."""
-    path = place.path(seen.rel)
-    if not is_text(seen.rel):
-        return ClipError(
-            "source_unsupported",
-            f"The name {shown(path)} holds bytes that are no text, so no request can name the file.",
-            hint="Rename it with ordinary characters and drop it again.",
-        )
-    if seen.what == "folder":
-        return ClipError(
-            "source_unreadable",
-            f"{shown(path)} is a folder, not an audio file, and no preset is called so.",
-            hint="Drop the audio file inside it; a folder in Drop must be called as a preset is.",
-        )
-    if seen.what == "audio":
-        return None
-    try:
-        check_whole(path)
-    except SourceUnfinished:
-        return None if seen.what == "unnamed" else _unsupported(path)
-    except ClipError as error:
-        return error if error.code in {"source_unsupported", "source_not_found"} else _unsupported(path)
-    return None if seen.what == "unnamed" else _unsupported(path)
-
-
-def _unsupported(path: str) -> ClipError:
-    last = ending(Path(path).name)
-    what = f"A {readable(last)} file" if last else "A file without an ending"
-    return ClipError(
-        "source_unsupported",
-        f"{shown(path)} is no clip: {what} is not something that clipbridge reads.",
-        hint=f"Export it as WAV and drop that. {WHAT_WE_READ}",
-    )
-
-
-def _given(place: Place, path: str) -> dict[str, Any]:
-    """The request that a file makes, with the values of its side file in Drop. Raises ClipError `bad_request`."""
-    given: dict[str, Any] = {}
-    if place.kind == "drop":
-        given = _side_values(Path(path + SIDE_ENDING))
-    return {**given, "source": path}
-
-
-def _side_values(file: Path) -> dict[str, Any]:
-    try:
-        if file.stat().st_size > SIDE_FILE_MAX_BYTES:
-            raise _bad_side_file(file, f"it has more than {SIDE_FILE_MAX_BYTES:,} bytes")
-        values = json.loads(file.read_text("utf-8-sig"))
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        if len(os.fsencode(file.name)) > NAME_LIMIT:
-            return {}  # the clip's own name is so long that nothing can lie beside it
-        raise _bad_side_file(file, (error.strerror or str(error)).lower()) from error
-    except (ValueError, RecursionError) as error:
-        raise _bad_side_file(file, f"it is not proper JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise _bad_side_file(file, "it holds no JSON object")
-    if "source" in values:
-        raise _bad_side_file(file, 'it names a "source", and that is always the clip beside it')
-    return values
-
-
-def _bad_side_file(file: Path, why: str) -> ClipError:
-    return ClipError(
-        "bad_request",
-        f"The side file {shown(str(file))} cannot be used: {why}.",
-        hint='Correct it (for example {"prompt": "lo-fi tape", "strength": 0.5}) and drop the clip again.',
     )
 
 

@@ -72,6 +72,7 @@ class Tended:
         self.rows: dict[str, Arrival] = {}
         self.refusals: dict[str, Refusal] = {}
         self.known_marks: set[tuple[int, int]] = set()
+        self.sighted = asyncio.Event()  # the folder was looked at once, or is not there
         self._memory = memory
         self._presets = presets
         self._offer = offer
@@ -103,15 +104,15 @@ class Tended:
             self.rows = {rel: row for rel, row in self.rows.items() if row.state != "known"}
         self.known_marks = {row.mark for row in self.rows.values() if row.state == "known"}
 
-    async def remember(self, rel: str, row: Arrival | None, content: Content | None = None) -> None:
-        """Notes what was decided about a file; None forgets it. When this returns it is on disk."""
+    def remember(self, rel: str, row: Arrival | None, content: Content | None = None) -> asyncio.Future[None]:
+        """Notes what was decided about a file; None forgets it. Known at once; when the future is done it is on disk."""
         if row is None:
             self.rows.pop(rel, None)
         else:
             self.rows[rel] = row
             if row.state == "known":
                 self.known_marks.add(row.mark)
-        await self._memory.put(self.place.key, {rel: row}, content)
+        return self._memory.put(self.place.key, {rel: row}, content)
 
     def is_decided(self, seen: Seen) -> bool:
         """Whether this file, as it lies there now, has had its decision."""
@@ -197,6 +198,7 @@ class Tended:
         self._scanned_at = self._loop.time()
         self._scan_took = self._scanned_at - started
         await self._first_sight(found)
+        self.sighted.set()
         self._settle(seen for seen in found if not self.is_decided(seen))
         await self._forget_gone({seen.rel for seen in found})
         await self._after_scan(self)
@@ -211,7 +213,7 @@ class Tended:
         return not self._network and self._watcher.tend()
 
     def _scan_now(self) -> list[Seen]:
-        return scan(self.place, self._presets.names(), self._mention)
+        return scan(self.place, _Names(self._presets), self._mention)
 
     async def _missing(self, error: OSError) -> None:
         if self._there is not False:
@@ -224,6 +226,7 @@ class Tended:
         elif self._baseline is None and self.place.entry is not None:
             self._baseline = NOT_THERE_YET + timestamp()
             await self._memory.set_baseline(self.place.key, self._baseline, {})
+        self.sighted.set()
 
     async def _first_sight(self, found: list[Seen]) -> None:
         """Draws the line between what was there before the entry and what arrives after it."""
@@ -297,7 +300,7 @@ class Tended:
         self, batch: list[tuple[str, bool, Settling | None]]
     ) -> list[tuple[str, Settling | tuple[Seen, bool] | None]]:
         """For each path: its settling if that goes on; the file, and whether it is unfinished, if it is ready; None."""
-        presets = self._presets.names()
+        presets = _Names(self._presets)
         outcomes: list[tuple[str, Settling | tuple[Seen, bool] | None]] = []
         for rel, closed, settling in batch:
             seen = look(self.place, rel, presets, self._mention)
@@ -329,6 +332,19 @@ class Tended:
             # whole by its own account, but a writer still has it: one that rewrites it in place, say
             return settling.quiet_seconds(now) >= self._patience_seconds, False
         return rests, False
+
+
+class _Names:
+    """The presets' names, read only if somebody asks for one: most files need none."""
+
+    def __init__(self, presets: Presets) -> None:
+        self._presets = presets
+        self._names: frozenset[str] | None = None
+
+    def __contains__(self, name: object) -> bool:
+        if self._names is None:
+            self._names = frozenset(self._presets.names())
+        return name in self._names
 
 
 def _remade(root: str) -> bool:

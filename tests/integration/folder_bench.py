@@ -78,7 +78,7 @@ class Bench:
         self.trigger = FolderTrigger(self.engine)
         await self.trigger.start()
 
-    # ---- waiting ------------------------------------------------------------------------------------------------------
+    # ---- waiting -----------------------------------------------------------------------------------------------------
 
     async def until(self, holds: Callable[[], bool | Awaitable[bool]], what: str) -> None:
         """Waits for something to become true; fails with a word on what did not."""

@@ -342,9 +342,9 @@ async def test_nothing_that_was_there_is_overwritten_whoever_comes_at_the_same_t
     ended = await bench.all_ended(jobs)
     paths = [take.path for job in ended for take in job.takes]
     assert len(paths) == len(set(paths)) == 10
-    assert {path.read_bytes() for path in (folder / "clip [default].wav", folder / "clip [default] take 3.clipbridge.json")} == {
-        b"a person's own"
-    }
+    assert {
+        path.read_bytes() for path in (folder / "clip [default].wav", folder / "clip [default] take 3.clipbridge.json")
+    } == {b"a person's own"}
     for job in ended:
         for take in job.takes:
             assert hashlib.sha256(Path(take.path).read_bytes()).hexdigest() == take.sha256
@@ -382,17 +382,21 @@ async def test_the_provenance_says_where_a_take_came_from_and_how_it_was_made(be
     assert same["source"]["frames_sha256"] == told["source"]["frames_sha256"]
 
 
-async def test_where_it_changed_much_the_untouched_take_lies_beside_it(bench: Bench) -> None:
-    source = bench.root / "quiet.wav"
-    soundfile.write(source, noise(96_000, 2) * 0.02, 48_000, subtype="PCM_24")
-    job = await bench.delivered(source, provider="dsp", prompt="distorted, crushed, huge hall", strength=1.0, preset="matched")
-    take = only_take(job)
-    raw = take.with_name(f"{take.stem} raw.wav")
-    told = job.takes[0]
-    assert told.lufs == pytest.approx(told.source_lufs, abs=0.2)
-    if raw.exists():
-        assert soundfile.info(raw).frames == soundfile.info(take).frames
-    assert bench.leftovers() == []
+async def test_where_its_loudness_was_changed_much_the_untouched_take_lies_beside_it(tmp_path: Path) -> None:
+    service = Service()
+    async with Bench(tmp_path, service) as bench:
+        source = bench.clip(rate=44_100, frames=44_100)
+        for gain, kept in ((0.25, True), (0.95, False)):
+            service.gain = gain
+            job = await bench.delivered(source, provider="stability", preset="matched")
+            take, told = only_take(job), job.takes[0]
+            assert told.lufs == pytest.approx(told.source_lufs, abs=0.1)
+            raw = take.with_name(f"{take.stem} raw.wav")
+            assert raw.exists() == kept
+            if kept:
+                assert soundfile.info(raw).frames == told.frames
+                assert np.max(np.abs(samples(raw))) < 0.3 * np.max(np.abs(samples(take)))
+        assert bench.leftovers() == []
 
 
 async def test_a_folder_that_cannot_take_it_fails_and_a_retry_delivers_free(tmp_path: Path) -> None:
@@ -531,7 +535,9 @@ async def test_a_job_can_be_cancelled_at_every_stage(bench: Bench, stage: str) -
     # what lies there is what the job shows, and all of it
     shown = {Path(take["path"]).stem for take in ended.public()["takes"]}
     endings = (".wav", ".clipbridge.json", " raw.wav")
-    assert {stem + ending for stem in shown for ending in endings[:2]} <= {path.name for path in bench.results.iterdir()}
+    assert {stem + ending for stem in shown for ending in endings[:2]} <= {
+        path.name for path in bench.results.iterdir()
+    }
     assert {path.name for path in bench.results.iterdir()} <= {stem + ending for stem in shown for ending in endings}
     # and the next one goes on as if nothing had been
     assert (await bench.delivered(source, strength=0)).state == "delivered"
@@ -611,7 +617,9 @@ async def test_a_request_whose_sender_left_is_carried_out_or_never_was(bench: Be
             await asyncio.sleep(0.001)
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
-    await until(lambda: not bench.on_disk("SELECT 1 FROM jobs WHERE state NOT IN ('delivered', 'failed')"), "all to end")
+    await until(
+        lambda: not bench.on_disk("SELECT 1 FROM jobs WHERE state NOT IN ('delivered', 'failed')"), "all to end"
+    )
     stored = (await bench.engine.jobs.page(limit=100)).jobs
     assert {job.state for job in stored} <= {"delivered"}
     for steps in range(0, 60, 3):
@@ -689,7 +697,12 @@ async def test_a_price_is_told_without_making_a_job(tmp_path: Path) -> None:
         )
         assert many["estimated_usd"] == pytest.approx(0.3)
         assert [one["calls"] for one in many["requests"]] == [3, 1, 0, 0, 0]
-        assert [one["error"] and one["error"]["code"] for one in many["requests"]] == [None, None, None, *["bad_request"] * 2]
+        assert [one["error"] and one["error"]["code"] for one in many["requests"]] == [
+            None,
+            None,
+            None,
+            *["bad_request"] * 2,
+        ]
         dear = await bench.engine.intake.price({**paid, "variations": 6})
         assert dear["requests"][0]["error"]["code"] == "over_budget"
         assert (await bench.engine.jobs.page()).jobs == []

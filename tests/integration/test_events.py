@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from bridge import events as events_module
-from bridge.events import Events
 from bridge.job import Job
 from bridge.store.jobs import Event
 from tests.integration.core_bench import DEADLINE_SECONDS, Bench
@@ -37,8 +36,8 @@ async def heard(stream: AsyncGenerator[Event, None], last_id: int, pause: float 
     raise AssertionError("the stream ended")
 
 
-async def newest(events: Events) -> int:
-    return (await events._store.events_since(0, limit=1_000_000))[-1].id
+async def newest(bench: Bench) -> int:
+    return (await bench.events())[-1].id
 
 
 def unbroken(found: list[Event], first_id: int, last_id: int) -> bool:
@@ -60,10 +59,10 @@ async def test_every_change_of_a_job_is_told_in_order_from_its_birth_to_its_end(
 
 async def test_from_now_on_means_from_the_call(bench: Bench) -> None:
     await bench.delivered(bench.clip())
-    before = await newest(bench.engine.events)
+    before = await newest(bench)
     stream = bench.engine.events.listen()  # nobody has asked it for anything yet
     await bench.delivered(bench.clip())
-    after = await newest(bench.engine.events)
+    after = await newest(bench)
     assert unbroken(await heard(stream, after), before + 1, after)
 
 
@@ -72,7 +71,7 @@ async def test_who_was_away_is_told_what_was_missed_then_what_is_new(bench: Benc
     await bench.delivered(source)
     stream = bench.engine.events.listen(3)
     await bench.delivered(source)
-    last = await newest(bench.engine.events)
+    last = await newest(bench)
     assert unbroken(await heard(stream, last), 4, last)
 
 
@@ -81,17 +80,17 @@ async def test_what_was_missed_is_told_also_after_a_restart(bench: Bench) -> Non
     await bench.delivered(source)
     await bench.restart()
     await bench.delivered(source)
-    last = await newest(bench.engine.events)
+    last = await newest(bench)
     assert unbroken(await heard(bench.engine.events.listen(0), last), 1, last)
 
 
 async def test_an_id_that_never_was_means_from_now_on(bench: Bench) -> None:
     source = bench.clip()
     await bench.delivered(source)
-    before = await newest(bench.engine.events)
+    before = await newest(bench)
     stream = bench.engine.events.listen(10**12)
     await bench.delivered(source)
-    last = await newest(bench.engine.events)
+    last = await newest(bench)
     assert unbroken(await heard(stream, last), before + 1, last)
 
 
@@ -128,7 +127,7 @@ async def test_no_listener_misses_or_hears_twice_under_load(
         jobs = [await bench.submit(source, strength=0, variations=rng.choice((1, 2))) for _ in range(30)]
         await bench.all_ended(jobs)
         forget()
-        last = await newest(events)
+        last = await newest(bench)
         until_there.set()
         # one more event, for those that had heard the last one before it was called the last
         await bench.delivered(source, strength=0)

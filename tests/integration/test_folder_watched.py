@@ -1,4 +1,4 @@
-"""Watched folders: what arrives is run once for each content, costs nothing unless the entry says so, and stays where it is."""
+"""Watched folders: what arrives is run once for each content, for nothing unless the entry says so, and stays there."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-# ---- once, and untouched ----------------------------------------------------------------------------------------------
+# ---- once, and untouched -------------------------------------------------------------------------------------------
 
 
 async def test_what_arrives_is_run_and_left_untouched(tmp_path: Path) -> None:
@@ -93,7 +93,8 @@ async def test_an_arrival_spends_only_where_the_entry_names_who_with(tmp_path: P
         for seed, name in enumerate(folders):
             clip(tmp_path / name / f"{name}.wav", seed=seed)
         await bench.until_jobs(2)
-        assert {job.clip_name: job.request.provider for job in await bench.jobs()} == {"free": "dsp", "named": "loopback"}
+        providers = {job.clip_name: job.request.provider for job in await bench.jobs()}
+        assert providers == {"free": "dsp", "named": "loopback"}
 
 
 async def test_side_files_are_not_read_here(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ async def test_an_unfinished_export_waits_visibly_and_counts_as_run(tmp_path: Pa
         assert [job.clip_name for job in await bench.jobs()] == ["bounce", "a later clip"]
 
 
-# ---- what was there before --------------------------------------------------------------------------------------------
+# ---- what was there before -----------------------------------------------------------------------------------------
 
 
 async def test_an_entry_keeps_its_line_over_a_restart_and_loses_it_when_removed(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ async def test_a_folder_that_was_away_comes_back_without_a_flood(tmp_path: Path)
         assert [job.clip_name for job in await bench.jobs()] == ["a later clip"]
 
 
-# ---- the bridge's own takes -------------------------------------------------------------------------------------------
+# ---- the bridge's own takes ----------------------------------------------------------------------------------------
 
 
 async def test_takes_are_never_taken_where_they_are_delivered(tmp_path: Path) -> None:
@@ -209,16 +210,19 @@ async def test_the_untouched_companion_of_a_take_is_no_clip_either(tmp_path: Pat
 
 
 async def test_drop_inside_a_watched_folder_stays_drop(tmp_path: Path) -> None:
-    entry = {"path": str(tmp_path / "home"), "recursive": True, "existing": "take"}
-    async with Bench(tmp_path, watch=[entry]) as bench:
+    # the whole home, with its jobs' own files, lies below the first; the others are the bridge's own and do not count
+    paths = [tmp_path, tmp_path / "home", tmp_path / "home" / "Drop", tmp_path / "home" / "jobs"]
+    entries = [{"path": str(path), "recursive": True, "existing": "take"} for path in paths]
+    async with Bench(tmp_path, watch=entries) as bench:
         clip(bench.drop / "loop.wav")
         await bench.until_there(bench.done / "loop.wav")
         await bench.scanned()
         (job,) = await bench.jobs()
         assert job.origin["kind"] == "drop"
+        assert len(bench.trigger._places) == 2
 
 
-# ---- sub-folders, moving ----------------------------------------------------------------------------------------------
+# ---- sub-folders, moving -------------------------------------------------------------------------------------------
 
 
 async def test_results_mirror_the_sub_folders(tmp_path: Path) -> None:
@@ -226,7 +230,8 @@ async def test_results_mirror_the_sub_folders(tmp_path: Path) -> None:
         clip(exports(bench) / "Song" / "Drums" / "kick.wav")
         clip(exports(bench) / "snare.wav", seed=2)
         clip(exports(bench) / ".hidden" / "no.wav", seed=3)
-        await bench.until_there(tmp_path / "out" / "Song" / "Drums" / "kick [default].wav", tmp_path / "out" / "snare [default].wav")
+        out = tmp_path / "out"
+        await bench.until_there(out / "Song" / "Drums" / "kick [default].wav", out / "snare [default].wav")
         await bench.scanned()
         assert len(await bench.jobs()) == 2
 
@@ -262,7 +267,7 @@ async def test_files_move_away_where_the_entry_says_so(tmp_path: Path) -> None:
         assert len(await bench.jobs()) == 1
 
 
-# ---- on a trigger -----------------------------------------------------------------------------------------------------
+# ---- on a trigger --------------------------------------------------------------------------------------------------
 
 
 async def test_a_trigger_runs_the_newest_whole_file(tmp_path: Path) -> None:

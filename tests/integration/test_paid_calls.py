@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ import pytest
 
 from bridge.errors import ClipError, Passing
 from bridge.job import Call, Job
-from bridge.pipeline import retry
+from bridge.pipeline import conform, retry
 from bridge.providers.base import Question, Running
-from tests.integration.core_bench import PRICE_USD, Bench, Service, samples, until
+from tests.integration.core_bench import DEADLINE_SECONDS, PRICE_USD, Bench, Service, samples, until
 
 
 @pytest.fixture
@@ -80,7 +81,12 @@ async def test_the_intent_is_on_disk_before_the_service_is_asked(bench: Bench, s
 async def test_a_service_is_asked_with_what_it_takes(bench: Bench, service: Service) -> None:
     job = await bench.ended(await submit(bench, prompt="{name} as tape", strength=0.4))
     (question,) = service.asked
-    assert (question.kind, question.model, question.prompt, question.strength) == ("transform", "strict-1", "clip as tape", 0.4)
+    assert (question.kind, question.model, question.prompt, question.strength) == (
+        "transform",
+        "strict-1",
+        "clip as tape",
+        0.4,
+    )
     assert question.audio is not None
     assert question.audio.is_file()
     assert samples(question.audio).shape == (4_801, 2)
@@ -94,7 +100,9 @@ async def test_a_job_shows_what_it_costs_and_the_ledger_has_each_call(bench: Ben
     assert ended.charged_usd == pytest.approx(3 * PRICE_USD)
     assert [call.charged_usd for call in ended.calls] == [PRICE_USD] * 3
     assert [call.available_until for call in ended.calls] == ["2030-01-01T00:00:00.000Z"] * 3
-    assert sorted(bench.on_disk("SELECT take, usd, job_id FROM ledger")) == [(take, PRICE_USD, job.id) for take in (1, 2, 3)]
+    assert sorted(bench.on_disk("SELECT take, usd, job_id FROM ledger")) == [
+        (take, PRICE_USD, job.id) for take in (1, 2, 3)
+    ]
     told = json.loads(Path(ended.takes[0].path).with_suffix(".clipbridge.json").read_text())
     assert (told["charged_usd"], told["provider_job_id"]) == (PRICE_USD, ended.calls[0].provider_job_id)
 
@@ -121,7 +129,9 @@ async def test_where_the_intent_cannot_be_written_nothing_is_sent(
 # ---- a kill in between ------------------------------------------------------------------------------------------------
 
 
-async def test_after_a_kill_during_the_rendering_it_looks_and_does_not_ask_again(bench: Bench, service: Service) -> None:
+async def test_after_a_kill_during_the_rendering_it_looks_and_does_not_ask_again(
+    bench: Bench, service: Service
+) -> None:
     service.rendering.clear()
     job = await submit(bench)
     await until(lambda: service.looked, "the first look")
@@ -136,7 +146,9 @@ async def test_after_a_kill_during_the_rendering_it_looks_and_does_not_ask_again
     assert len(service.asked) == 1
 
 
-async def test_after_a_kill_while_it_was_asked_nobody_knows_and_nobody_asks_again(bench: Bench, service: Service) -> None:
+async def test_after_a_kill_while_it_was_asked_nobody_knows_and_nobody_asks_again(
+    bench: Bench, service: Service
+) -> None:
     service.accepting.clear()
     job = await submit(bench, variations=2)
     await until(lambda: len(service.asked) == 2, "the questions")
@@ -156,7 +168,9 @@ async def test_after_a_kill_while_it_was_asked_nobody_knows_and_nobody_asks_agai
     assert (await bench.ended(job)).state == "delivered"
 
 
-async def test_a_kill_before_the_intent_costs_nothing_and_the_job_is_simply_done(bench: Bench, service: Service) -> None:
+async def test_a_kill_before_the_intent_costs_nothing_and_the_job_is_simply_done(
+    bench: Bench, service: Service
+) -> None:
     service.accepting.clear()
     jobs = [await submit(bench, client_id=f"a/{number}") for number in range(5)]  # one more than calls in flight
     await until(lambda: len(service.asked) == 4, "the questions of the first four")
@@ -430,6 +444,33 @@ async def test_cancelling_what_is_being_asked_keeps_the_audio_and_retry_delivers
         assert len(bench.on_disk("SELECT * FROM ledger")) == 1
 
 
+async def test_an_answer_that_comes_in_the_middle_of_the_cancel_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service(answers_later=False)
+    service.accepting.clear()
+    async with Bench(tmp_path, service) as bench:
+        loop, real = asyncio.get_running_loop(), conform.sweep
+
+        def sweep(folder: Path, job: Job) -> None:
+            loop.call_soon_threadsafe(service.accepting.set)
+            gives_up_at = time.monotonic() + DEADLINE_SECONDS
+            while bench.on_disk("SELECT state FROM calls") != [("done",)]:
+                assert time.monotonic() < gives_up_at
+            real(folder, job)
+
+        monkeypatch.setattr(conform, "sweep", sweep)
+        job = await submit(bench)
+        await until(lambda: service.asked, "the question")
+        ended = await bench.engine.intake.cancel(job.id)
+        assert (ended.state, states(ended), ended.charged_usd) == ("cancelled", ["done"], pytest.approx(PRICE_USD))
+        assert ended.error is not None
+        assert ended.error.charged == "yes"
+        await bench.engine.intake.retry(job.id)
+        assert (await bench.ended(job)).state == "delivered"
+        assert len(service.asked) == 1
+
+
 async def test_a_stop_of_the_daemon_waits_for_an_answer_that_is_paid_for(tmp_path: Path) -> None:
     service = Service(answers_later=False)
     service.accepting.clear()
@@ -437,7 +478,9 @@ async def test_a_stop_of_the_daemon_waits_for_an_answer_that_is_paid_for(tmp_pat
         job = await submit(bench)
         await until(lambda: service.asked, "the question")
         stopping = asyncio.create_task(bench.engine.stop())
-        await until(lambda: f"job {job.id}" not in [task.get_name() for task in asyncio.all_tasks()], "the job to be let go")
+        await until(
+            lambda: f"job {job.id}" not in [task.get_name() for task in asyncio.all_tasks()], "the job to be let go"
+        )
         service.accepting.set()
         await stopping
         await bench.start()
@@ -452,7 +495,9 @@ async def test_a_stop_of_the_daemon_never_stops_the_services_work(tmp_path: Path
         job = await submit(bench)
         await until(lambda: service.asked, "the question")
         stopping = asyncio.create_task(bench.engine.stop())
-        await until(lambda: f"job {job.id}" not in [task.get_name() for task in asyncio.all_tasks()], "the job to be let go")
+        await until(
+            lambda: f"job {job.id}" not in [task.get_name() for task in asyncio.all_tasks()], "the job to be let go"
+        )
         service.accepting.set()
         await stopping
         assert service.stopped == []
@@ -527,7 +572,9 @@ async def test_a_cancel_before_anything_was_sent_costs_nothing_at_any_moment(ben
             assert ended.calls == ()
             assert ended.charged_usd == 0.0
         else:
-            final = await bench.when(job.id, lambda seen: set(states(seen)) <= {"running", "done", "cancelled"}, "its answer")
+            final = await bench.when(
+                job.id, lambda seen: set(states(seen)) <= {"running", "done", "cancelled"}, "its answer"
+            )
             assert len(final.calls) == 1
     await until(lambda: not bench.on_disk("SELECT 1 FROM calls WHERE state = 'intent'"), "no intent to be left open")
 

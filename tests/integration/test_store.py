@@ -58,7 +58,14 @@ def job(**fields: Any) -> Job:
 
 
 def take(number: int, **fields: Any) -> Take:
-    known = {"path": f"/t{number}.wav", "seed": 7, "frames": 10, "samplerate": 48_000, "channels": 2, "subtype": "PCM_24"}
+    known = {
+        "path": f"/t{number}.wav",
+        "seed": 7,
+        "frames": 10,
+        "samplerate": 48_000,
+        "channels": 2,
+        "subtype": "PCM_24",
+    }
     return Take.model_validate({"take": number, **known, **fields})
 
 
@@ -70,7 +77,10 @@ async def test_a_job_comes_back_as_it_went_in(store: JobStore) -> None:
     known = job(
         wish={"region": {"start": 0, "end": 1.5, "unit": "seconds"}, "context": {"a": [1, None, 2.0, "🥁"]}, "seed": 1},
         state="fetching",
-        calls=(Call(take=1, handle={"url": "x"}, error=error, charged_usd=None), Call(take=2, state="done", charged_usd=0.1)),
+        calls=(
+            Call(take=1, handle={"url": "x"}, error=error, charged_usd=None),
+            Call(take=2, state="done", charged_usd=0.1),
+        ),
         takes=(take(1, lufs=-14.25, notes=("one", "two")), take(2, placed=True)),
         held={"reason": "network", "until": timestamp()},
         error=error,
@@ -115,7 +125,10 @@ async def test_a_client_id_belongs_to_one_job_for_ever(store: JobStore) -> None:
 
 
 async def test_pages_show_the_newest_first_and_every_job_once(store: JobStore) -> None:
-    made = [job(state="queued" if number % 2 else "delivered", wish={"batch": "b"} if number < 3 else {}) for number in range(7)]
+    made = [
+        job(state="queued" if number % 2 else "delivered", wish={"batch": "b"} if number < 3 else {})
+        for number in range(7)
+    ]
     for one in made:
         await store.add(one)
     page = await store.page(limit=3)
@@ -181,7 +194,9 @@ async def test_old_events_go_and_their_ids_never_come_back(
 # ---- the ledger -------------------------------------------------------------------------------------------------------
 
 
-async def test_whatever_was_or_may_have_been_charged_stands_in_the_ledger_once(store: JobStore, database: Database) -> None:
+async def test_whatever_was_or_may_have_been_charged_stands_in_the_ledger_once(
+    store: JobStore, database: Database
+) -> None:
     first = job(wish={"preset": "tape"}, model="m")
     await store.add(first)
 
@@ -202,7 +217,9 @@ async def test_whatever_was_or_may_have_been_charged_stands_in_the_ledger_once(s
     entries = (await Ledger(database).page()).entries
     assert {(entry.take, entry.usd) for entry in entries} == {(1, 0.1), (2, None), (3, 0.2)}
     assert len(entries) == 3
-    assert {(entry.provider, entry.model, entry.preset, entry.job_id) for entry in entries} == {("dsp", "m", "tape", first.id)}
+    assert {(entry.provider, entry.model, entry.preset, entry.job_id) for entry in entries} == {
+        ("dsp", "m", "tape", first.id)
+    }
 
 
 async def test_the_ledger_is_read_page_by_page(store: JobStore, database: Database) -> None:
@@ -274,7 +291,9 @@ async def test_a_write_that_fails_leaves_nothing_behind_and_takes_no_other_along
     assert not [one for one in outcomes if isinstance(one, BaseException)]
     assert len((await store.page(limit=100)).jobs) == 20
     for table in ("takes", "baselines"):
-        rows = await database.read(lambda connection, name=table: connection.execute(sa.text(f"SELECT * FROM {name}")).all())
+        rows = await database.read(
+            lambda connection, name=table: connection.execute(sa.text(f"SELECT * FROM {name}")).all()
+        )
         assert rows == []
 
 
@@ -302,9 +321,7 @@ async def test_closing_finishes_what_was_given(file: Path) -> None:
         assert other.execute("SELECT count(*) FROM jobs").fetchone() == (50,)
 
 
-async def test_a_full_disk_is_told_as_such_and_the_next_write_goes_on(
-    store: JobStore, database: Database
-) -> None:
+async def test_a_full_disk_is_told_as_such_and_the_next_write_goes_on(store: JobStore, database: Database) -> None:
     def fills_the_disk(connection: sa.Connection) -> None:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
@@ -334,12 +351,16 @@ def schema_of(file: Path) -> dict[str, Any]:
             },
             "key": inspector.get_pk_constraint(name)["constrained_columns"],
             "unique": sorted(tuple(one["column_names"]) for one in inspector.get_unique_constraints(name)),
-            "indexes": sorted((one["name"], tuple(one["column_names"]), one["unique"]) for one in inspector.get_indexes(name)),
+            "indexes": sorted(
+                (one["name"], tuple(one["column_names"]), one["unique"]) for one in inspector.get_indexes(name)
+            ),
         }
         for name in inspector.get_table_names()
     }
     with engine.connect() as connection:
-        counted = connection.execute(sa.text("SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'")).scalars()
+        counted = connection.execute(
+            sa.text("SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'")
+        ).scalars()
         found["counted up"] = sorted(counted)
     engine.dispose()
     return found
@@ -366,7 +387,10 @@ def test_an_older_database_is_copied_then_brought_to_what_a_new_one_is(file: Pat
     new = tmp_path / "new.db"
     Database.open(new).close()
     assert schema_of(file) == schema_of(new)
-    for checked, tables in ((file, set(metadata.tables)), (file.with_name(f"clipbridge.db.before-{SCHEMA_VERSION}"), None)):
+    for checked, tables in (
+        (file, set(metadata.tables)),
+        (file.with_name(f"clipbridge.db.before-{SCHEMA_VERSION}"), None),
+    ):
         with contextlib.closing(sqlite3.connect(checked)) as connection:
             assert connection.execute("SELECT job_id, usd FROM ledger").fetchall() == [("j", 0.5)]
             version = connection.execute("SELECT version_num FROM alembic_version").fetchall()

@@ -163,7 +163,10 @@ def test_a_variable_counts_before_the_file(file: Path) -> None:
 
 
 def test_keys_and_the_home_are_no_settings(file: Path) -> None:
-    assert load(file, {"CLIPBRIDGE_HOME": "/x", "CLIPBRIDGE_KEY_FAL": "k", "CLIPBRIDGE_KEY_STABLE__AUDIO": "k"}) == Config()
+    assert (
+        load(file, {"CLIPBRIDGE_HOME": "/x", "CLIPBRIDGE_KEY_FAL": "k", "CLIPBRIDGE_KEY_STABLE__AUDIO": "k"})
+        == Config()
+    )
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,19 @@ def test_a_home_that_cannot_be_made_says_why(tmp_path: Path) -> None:
 
 
 def test_no_request_reaches_into_the_home_but_for_drop_and_results(ours: Home, tmp_path: Path) -> None:
-    inside = [ours.root, ours.database, ours.job_dir("x") / "source.wav", ours.root / "Results" / ".." / "clipbridge.db"]
-    outside = [ours.results_dir, ours.results_dir / "a.wav", ours.drop_dir / "x" / "a.wav", tmp_path / "a.wav", ours.root.parent]
+    inside = [
+        ours.root,
+        ours.database,
+        ours.job_dir("x") / "source.wav",
+        ours.root / "Results" / ".." / "clipbridge.db",
+    ]
+    outside = [
+        ours.results_dir,
+        ours.results_dir / "a.wav",
+        ours.drop_dir / "x" / "a.wav",
+        tmp_path / "a.wav",
+        ours.root.parent,
+    ]
     assert all(ours.reaches_into(path) for path in inside)
     assert not any(ours.reaches_into(path) for path in outside)
 

@@ -62,7 +62,7 @@ def test_a_job_is_shown_with_exactly_the_keys_of_the_contract() -> None:
         " calls takes error"
     )
     assert set(shown) - {"why_not"} == set(keys.split())
-    assert set(shown["calls"][0]) == set("take piece provider_job_id state charged_usd available_until".split())
+    assert set(shown["calls"][0]) == {"take", "piece", "provider_job_id", "state", "charged_usd", "available_until"}
     take_keys = "path take seed frames samplerate channels subtype lufs source_lufs true_peak_dbtp notes"
     assert set(shown["takes"][0]) == set(take_keys.split())
     assert set(shown["request"]) == set(Request.model_fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import get_args
 
 import pytest
@@ -24,7 +25,7 @@ def test_what_passes_by_itself_is_waited_for_longer_each_time(step: Step, free: 
     waits = [decide(step, passing(), attempt, free=free) for attempt in range(1, 40)]
     seconds = [wait.seconds for wait in waits if isinstance(wait, Hold)]
     assert len(seconds) == len(waits)
-    assert all(one <= two for one, two in zip(seconds, seconds[1:], strict=False))
+    assert all(one <= two for one, two in itertools.pairwise(seconds))
     assert 0 < seconds[0] <= 5
     assert seconds[-1] == LONGEST_WAIT_SECONDS == 300
     assert all(isinstance(wait, Hold) and wait.reason == "network" for wait in waits)
