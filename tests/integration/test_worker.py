@@ -46,7 +46,7 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def long_work(workers: Workers, clip: Path, target: Path, **how: Any) -> asyncio.Task[dict[str, Any]]:
     """A transform that takes longer than any of these tests lets it."""
-    words = dict(prompt="warm tape, big hall, pitch up", negative_prompt="", strength=1.0, seed=1)
+    words = {"prompt": "warm tape, big hall, pitch up", "negative_prompt": "", "strength": 1.0, "seed": 1}
     return asyncio.create_task(workers.run("dsp", source_path=str(clip), target_path=str(target), **words, **how))
 
 
