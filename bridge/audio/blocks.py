@@ -113,6 +113,23 @@ def read_blocks(file: soundfile.SoundFile, frames: int | None, dtype: str) -> It
             left -= len(block)
 
 
+@contextlib.contextmanager
+def ahead(blocks: Iterator[Block]) -> Iterator[Iterator[Block]]:
+    """The same blocks, decoded one ahead in a thread while the last one is worked on.
+
+    A context manager, so that nothing is read any more when the file behind it is closed.
+    """
+
+    def handed_on() -> Iterator[Block]:
+        coming = pool.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = pool.submit(next, blocks, None)
+            yield block
+
+    with ThreadPoolExecutor(1) as pool:
+        yield handed_on()
+
+
 def go_to(file: soundfile.SoundFile, frame: int) -> None:
     """Moves `file`, just opened, to `frame`.
 

@@ -19,6 +19,7 @@ from bridge.audio.blocks import (
     OVER_FULL_SCALE,
     Behind,
     Block,
+    ahead,
     go_to,
     opened,
     peak_of,
@@ -256,9 +257,9 @@ class _Result:
     def blocks(self) -> Iterator[Block]:
         """Float blocks, exactly the target's frames. Raises `ClipError` `bad_result`."""
         few = min(self._channels, self._target.channels)
-        with opened(self._path, "bad_result", _HINT) as file:
+        with opened(self._path, "bad_result", _HINT) as file, ahead(read_blocks(file, None, self._dtype)) as coming:
             go_to(file, max(0, self._offset_frames))
-            decoded = self._after_silence(read_blocks(file, None, self._dtype))
+            decoded = self._after_silence(coming)
             narrowed = (with_channels(block, few) for block in decoded)
             resampled = resample(
                 narrowed,

@@ -23,6 +23,7 @@ from bridge.audio.blocks import (
     OVER_FULL_SCALE,
     Behind,
     Block,
+    ahead,
     as_float,
     exact_dtype,
     go_to,
@@ -182,11 +183,14 @@ class _Region:
             subtype=self.subtype,
             frames=self.lead_frames + self.frames + self._tail_wanted,
         )
-        with writer, Behind() as behind:
+        with ExitStack() as stack:
+            stack.enter_context(writer)
+            behind = stack.enter_context(Behind())
             for block in read_blocks(file, self.lead_frames, read_as):
                 writer.write(_numbers(block))
             done = 0
-            for block in read_blocks(file, self.frames, read_as):
+            region = stack.enter_context(ahead(read_blocks(file, self.frames, read_as)))
+            for block in region:
                 peak = peak_of(block)
                 if not math.isfinite(peak):
                     raise unreadable(
@@ -246,13 +250,14 @@ class _Sender:
         self.gain, peak = gain, 0.0
         with ExitStack() as stack:
             put = self._writer(stack)
+            behind = stack.enter_context(Behind())
             for block in resampled:
                 if gain != 1.0:
                     block = block * block.dtype.type(gain)
                 peak = max(peak, peak_of(block))
-                put(with_channels(block, self.channels))
+                behind.do(put, with_channels(block, self.channels))
             for missing in range(self.frames - self._clip_frames, 0, -BLOCK_FRAMES):
-                put(np.zeros((min(missing, BLOCK_FRAMES), self.channels), self.dtype))
+                behind.do(put, np.zeros((min(missing, BLOCK_FRAMES), self.channels), self.dtype))
         integer = self._container != "wav" or self._subtype not in FLOATS
         self.clipped_by = peak if integer and peak > OVER_FULL_SCALE else 0.0
 
