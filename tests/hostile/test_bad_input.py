@@ -266,6 +266,9 @@ def test_without_permission_there_is_a_sentence(tmp_path: Path) -> None:
         assert "not allowed" in refused["message"]
         job = daemon.ended(daemon.submit(source=str(good), provider="loopback", deliver_to=str(read_only))["id"])
         assert (job["state"], job["error"]["code"]) == ("failed", "delivery_failed")
+        source.rename(daemon.drop / "mine.wav")
+        note = until(lambda: _notes(daemon.drop / "_Failed", "mine.wav"), "the reason beside it")
+        assert "not allowed" in note
 
 
 needs_root = pytest.mark.skipif(not is_root, reason="only on a system where the test may mount a small disk")

@@ -506,14 +506,6 @@ async def test_trouble_with_one_file_is_no_trouble_for_the_next(bench: Bench, mo
     assert "internal" in report(bench, "cursed.wav")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="only on an account that is not root's")
-async def test_a_file_without_read_permission_is_said(bench: Bench) -> None:
-    clip(bench.root / "loop.wav").chmod(0)
-    (bench.root / "loop.wav").rename(bench.drop / "loop.wav")
-    await bench.until_there(bench.failed / "loop.wav.error.txt")
-    assert "not allowed to read" in report(bench, "loop.wav")
-
-
 async def test_the_origin_of_a_job_says_where_it_came_from(bench: Bench) -> None:
     clip(bench.drop / "loop.wav")
     (job,) = await bench.until_jobs(1)
