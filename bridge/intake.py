@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -189,44 +190,13 @@ class Intake:
         What is paid for is delivered again at no charge; an uncertain call is asked again only with `pay_again`.
         Raises ClipError `bad_request` where there is nothing to take up.
         """
-        job = await self._known(job_id)
-        if job.living and job.state != "held":
-            raise ClipError(
-                "bad_request", f"Job {job_id} is still at work ({job.state}).", hint="Wait for it, or cancel it."
-            )
-        if job.state == "uncertain" and not pay_again:
-            raise ClipError(
-                "bad_request",
-                f"Nobody knows whether a call of job {job_id} was charged; it is not sent again by itself.",
-                hint="Look at your account at the service; then retry with --pay-again, or forget the job.",
-                charged="unknown",
-            )
-        delivered = {take.take for take in job.takes if take.placed}
-        if job.state == "delivered" and len(delivered) == job.request.variations:
-            raise ClipError(
-                "bad_request", f"Job {job_id} has delivered all it was asked for.", hint="Send a new request."
-            )
-        # paying again is for the uncertain calls only
-        again = {"uncertain"} if job.state == "uncertain" else {"failed", "cancelled"}
-        calls = tuple(_renewed(call) for call in job.calls if call.state not in again)
-        return await self._runner.again(job, calls)
+        await self._known(job_id)
+        return await self._runner.again(job_id, partial(_calls_that_count, pay_again=pay_again))
 
     async def forget(self, job_id: str) -> Job:
         """Gives an uncertain job up: it counts as delivered if a take was, else as failed."""
-        job = await self._known(job_id)
-        if job.state != "uncertain":
-            raise ClipError(
-                "bad_request",
-                f"Job {job_id} is {job.state}; only an uncertain job can be forgotten.",
-                hint="`clipbridge jobs show` says more about it.",
-            )
-        calls = tuple(
-            call.model_copy(update={"state": "failed"}) if call.state == "uncertain" else call for call in job.calls
-        )
-        delivered = any(take.placed for take in job.takes)
-        return await self._runner.settle(
-            job, state="delivered" if delivered else "failed", calls=calls, message="Given up by a person's decision."
-        )
+        await self._known(job_id)
+        return await self._runner.settle(job_id, _given_up)
 
     # ---- what can be seen ---------------------------------------------------------------------------------------------
 
@@ -274,6 +244,42 @@ class Intake:
         if job is None:
             raise ClipError("unknown_job", f"There is no job {job_id}.", hint="`clipbridge jobs list` shows them all.")
         return job
+
+
+def _calls_that_count(job: Job, *, pay_again: bool) -> tuple[Call, ...]:
+    """The calls with which a job is taken up again: those that are paid for or still run. Raises ClipError `bad_request`."""
+    if job.living and job.state != "held":
+        raise ClipError(
+            "bad_request", f"Job {job.id} is still at work ({job.state}).", hint="Wait for it, or cancel it."
+        )
+    if job.state == "uncertain" and not pay_again:
+        raise ClipError(
+            "bad_request",
+            f"Nobody knows whether a call of job {job.id} was charged; it is not sent again by itself.",
+            hint="Look at your account at the service; then retry with --pay-again, or forget the job.",
+            charged="unknown",
+        )
+    delivered = {take.take for take in job.takes if take.placed}
+    if job.state == "delivered" and len(delivered) == job.request.variations:
+        raise ClipError("bad_request", f"Job {job.id} has delivered all it was asked for.", hint="Send a new request.")
+    # paying again is for the uncertain calls only
+    again = {"uncertain"} if job.state == "uncertain" else {"failed", "cancelled"}
+    return tuple(_renewed(call) for call in job.calls if call.state not in again)
+
+
+def _given_up(job: Job) -> dict[str, Any]:
+    """What becomes of an uncertain job that a person gives up. Raises ClipError `bad_request` for any other."""
+    if job.state != "uncertain":
+        raise ClipError(
+            "bad_request",
+            f"Job {job.id} is {job.state}; only an uncertain job can be forgotten.",
+            hint="`clipbridge jobs show` says more about it.",
+        )
+    calls = tuple(
+        call.model_copy(update={"state": "failed"}) if call.state == "uncertain" else call for call in job.calls
+    )
+    state = "delivered" if any(take.placed for take in job.takes) else "failed"
+    return {"state": state, "calls": calls, "message": "Given up by a person's decision."}
 
 
 def _renewed(call: Call) -> Call:

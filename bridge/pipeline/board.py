@@ -56,7 +56,8 @@ class Board:
         self._told_at: dict[str, float] = {}
         self._saving: set[asyncio.Future[Any]] = set()
         self._unsaved: dict[str, Job] = {}
-        self._changing_ended = asyncio.Lock()
+        #: held by whoever changes a job that has ended, from reading it to the change
+        self.changing_ended = asyncio.Lock()
 
     def put(self, job: Job) -> None:
         self._jobs[job.id] = job
@@ -105,6 +106,13 @@ class Board:
         saving.add_done_callback(partial(self._saved, after))
         return Saving(saving)
 
+    async def ended(self, job_id: str) -> Job:
+        """A job that is not on the board any more, as it is on disk when all changes so far are there."""
+        await self.settled()
+        job = await self._store.get(job_id)
+        assert job is not None, "a job that was on the board is in the store"
+        return job
+
     async def settled(self) -> None:
         """Waits until every change so far is on disk or has failed."""
         await asyncio.gather(*self._saving, return_exceptions=True)
@@ -125,12 +133,10 @@ class Board:
         """Puts a call on the board, or changes it, and returns when that is on disk. A job that has ended is changed there."""
         if job_id in self._jobs:
             return await self._change_call(job_id, call, updates)
-        async with self._changing_ended:
+        async with self.changing_ended:
             if job_id in self._jobs:  # taken up again in the meantime
                 return await self._change_call(job_id, call, updates)
-            job = await self._store.get(job_id)
-            assert job is not None, "a job with a call is in the store"
-            self.put(job)
+            self.put(await self.ended(job_id))
             try:
                 return await self._change_call(job_id, call, updates)
             finally:

@@ -16,6 +16,7 @@ from bridge.config import Retention
 log = logging.getLogger(__name__)
 DAY_SECONDS = 86_400.0
 GB = 1_000_000_000
+RECENT_SECONDS = 600.0  # what was used a moment ago may be a job's that came after `kept` was made
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class _Folder:
 
 
 def clear(folder: Path, kept: frozenset[str], retention: Retention, now_seconds: float | None = None) -> list[str]:
-    """Removes old folders below `folder`, except those named in `kept`, and returns the names of the removed ones."""
+    """Removes old folders below `folder` and returns their names; never those in `kept`, nor what was used a moment ago."""
     now_seconds = time.time() if now_seconds is None else now_seconds
     if not folder.is_dir():
         return []
@@ -35,7 +36,7 @@ def clear(folder: Path, kept: frozenset[str], retention: Retention, now_seconds:
     total_bytes = sum(one.bytes for one in found)
     removed = []
     for one in sorted(found, key=lambda one: one.used_at):
-        if one.path.name in kept:
+        if one.path.name in kept or now_seconds - one.used_at < RECENT_SECONDS:
             continue
         old = now_seconds - one.used_at > retention.keep_days * DAY_SECONDS
         if not old and total_bytes <= retention.keep_gb * GB:

@@ -45,7 +45,6 @@ class Runner:
     ) -> None:
         self._home = home
         self._config = config
-        self._store = store
         self._workers = workers
         self._providers = providers
         self._board = Board(store, events)
@@ -114,10 +113,7 @@ class Runner:
             return await self._end_cancelled(job_id)
         if job is not None:
             await self._end(job_id)
-        await self._board.settled()  # it came to its end in this very moment
-        ended = await self._store.get(job_id)
-        assert ended is not None
-        return ended
+        return await self._board.ended(job_id)  # it came to its end in this very moment
 
     async def _let_go(self, job_id: str) -> None:
         """Nobody leads the job any more when this returns."""
@@ -126,44 +122,70 @@ class Runner:
             task.cancel()
             await asyncio.wait({task})
 
-    async def again(self, job: Job, calls: tuple[Call, ...]) -> Job:
-        """Takes an ended or held job up again with the calls that still count.
+    async def again(self, job_id: str, calls_that_count: Callable[[Job], tuple[Call, ...]]) -> Job:
+        """Takes an ended or held job up again with `calls_that_count` of the job as it is now.
 
-        Raises ClipError `bad_request` while its source is still being written, or an answer to a call is still to come.
+        Raises what that raises, and ClipError `bad_request` while its source is still being written, or an answer to a
+        call is still to come.
         """
-        if job.held is not None and job.held.reason == "source_unfinished":
-            raise ClipError(
-                "bad_request",
-                f"Job {job.id} waits for its source to become whole; it goes on by itself.",
-                hint="Finish the export, or cancel the job.",
+        async with self._board.changing_ended:
+            job = await self._not_at_work(job_id)
+            calls = calls_that_count(job)
+            if job.held is not None and job.held.reason == "source_unfinished":
+                raise ClipError(
+                    "bad_request",
+                    f"Job {job_id} waits for its source to become whole; it goes on by itself.",
+                    hint="Finish the export, or cancel the job.",
+                )
+            if self._asking.is_running_out(job_id):
+                raise ClipError(
+                    "bad_request",
+                    f"The answer to what job {job_id} sent is still under way.",
+                    hint="Retry when it is there: what is paid for is then delivered at no further charge.",
+                )
+            self._unqueue(job_id)
+            self._board.put(job)
+            saving = self._board.change(
+                job_id,
+                state="queued",
+                calls=calls,
+                error=None,
+                held=None,
+                progress=0.0,
+                message="Waiting for its turn.",
             )
-        if self._asking.is_running_out(job.id):
-            raise ClipError(
-                "bad_request",
-                f"The answer to what job {job.id} sent is still under way.",
-                hint="Retry when it is there: what is paid for is then delivered at no further charge.",
-            )
-        await self._let_go(job.id)  # it has ended, but may not have left yet
-        self._unqueue(job.id)
-        self._board.put(job)
-        await self._board.change(
-            job.id, state="queued", calls=calls, error=None, held=None, progress=0.0, message="Waiting for its turn."
-        )
-        self._enqueue(job.id)
-        return self._board.job(job.id)
+            self._enqueue(job_id)
+            taken_up = self._board.job(job_id)
+            await saving
+            return taken_up
 
-    async def settle(self, job: Job, **updates: Any) -> Job:
-        """Changes a job that has ended, by a person's decision."""
-        await self._let_go(job.id)
-        self._board.put(job)
-        await self._board.change(job.id, **updates)
-        return self._board.drop(job.id)
+    async def settle(self, job_id: str, decided: Callable[[Job], dict[str, Any]]) -> Job:
+        """Changes a job that has ended as a person `decided`, who is shown the job as it is now. Raises what that raises."""
+        async with self._board.changing_ended:
+            job = await self._not_at_work(job_id)
+            updates = decided(job)
+            self._board.put(job)
+            saving = self._board.change(job_id, **updates)
+            settled = self._board.drop(job_id)
+            await saving
+            return settled
+
+    async def _not_at_work(self, job_id: str) -> Job:
+        """The job as it is now; where it has ended or is held, nobody leads it any more, nor is about to end it."""
+        if job_id in self._cancelling:
+            await asyncio.wait({self._cancelling[job_id]})
+        job = self.living(job_id)
+        if job is None or (job.held is not None and job.held.reason != "source_unfinished"):
+            await self._let_go(job_id)  # who led it is about to leave
+            job = self.living(job_id)
+        return job or await self._board.ended(job_id)
 
     # ---- whose turn it is ---------------------------------------------------------------------------------------------
 
     def _enqueue(self, job_id: str) -> None:
         heapq.heappush(self._queue, (self._board.job(job_id).priority, next(self._order), job_id))
-        self._fill()
+        # not at once: of those that are handed in together (at a start, say) the most urgent goes first
+        asyncio.get_running_loop().call_soon(self._fill)
 
     def _unqueue(self, job_id: str) -> None:
         self._queue = [entry for entry in self._queue if entry[2] != job_id]
@@ -368,19 +390,21 @@ class Runner:
 
     # ---- the endings --------------------------------------------------------------------------------------------------
 
-    async def _end(self, job_id: str) -> None:
+    async def _end(self, job_id: str, failure: ClipError | None = None) -> None:
+        """The end that follows from what the calls came to; `failure` is what kept the job from going on, if anything did."""
         await self._clear_up(job_id)
         job = self._board.job(job_id)
         placed = [take for take in job.takes if take.placed]
         problems = [call.error for call in job.calls if call.error is not None]
-        problems = problems or [Problem.of(internal("No take was made, and none of the calls says why."))]
+        if failure is not None:
+            problems.insert(0, Problem.of(failure))
         if any(call.state == "uncertain" for call in job.calls):
             uncertain = next(call.error for call in job.calls if call.state == "uncertain")
             await self._finish(job_id, state="uncertain", error=uncertain, message="Paid or not: nobody knows.")
         elif placed:
             count = f"{len(placed)} of {job.request.variations} takes" if job.request.variations > 1 else "The take"
             verb = "are" if job.request.variations > 1 else "is"
-            error = problems[0] if any(call.error for call in job.calls) else None
+            error = problems[0] if problems else None
             await self._finish(
                 job_id,
                 state="delivered",
@@ -389,12 +413,12 @@ class Runner:
                 message=f"{count} {verb} in {Path(placed[0].path).parent}.",
             )
         else:
+            problems = problems or [Problem.of(internal("No take was made, and none of the calls says why."))]
             await self._finish(job_id, state="failed", error=problems[0], message=problems[0].message)
 
     async def _end_failed(self, job_id: str, error: ClipError) -> None:
         log.warning("a job failed", extra={"facts": {"job": job_id, **error.to_dict()}})
-        await self._clear_up(job_id)
-        await self._finish(job_id, state="failed", error=Problem.of(error), message=error.message)
+        await self._end(job_id, error)
 
     async def _end_cancelled(self, job_id: str) -> Job:
         await self._clear_up(job_id)

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -149,6 +150,8 @@ def _new_observer() -> BaseObserver:
     if sys.platform == "linux":
         from watchdog.observers.inotify import InotifyObserver
 
+        # it says so whenever a folder moves inside a watched one, and then does the right thing
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning, r"watchdog\.observers\.inotify")
         # full events: a file moved in from elsewhere comes as "moved" (it is whole), not as "created" (it may be empty)
         return InotifyObserver(generate_full_events=True)
     else:  # noqa: RET505  (so that each system's branch is checked on that system only)

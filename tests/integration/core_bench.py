@@ -88,6 +88,7 @@ class Service(Provider):
     def __init__(self, *, answers_later: bool = True, stoppable: bool = False) -> None:
         self.answers_later = answers_later
         self.stoppable = stoppable
+        self.result_bytes: bytes | None = None  # what comes back instead of a sound
         self.gain = 1.0  # by what its results are louder than what it was sent
         self.asked: list[Question] = []
         self.looked: list[Running] = []
@@ -131,8 +132,11 @@ class Service(Provider):
     def _result(self, question: Question) -> Finished:
         assert question.audio is not None
         file = question.work_dir / f"result-{question.label}.wav"
-        data, rate = soundfile.read(question.audio, always_2d=True)
-        soundfile.write(file, data * self.gain, rate, subtype="FLOAT" if self.gain != 1.0 else "PCM_16")
+        if self.result_bytes is not None:
+            file.write_bytes(self.result_bytes)
+        else:
+            data, rate = soundfile.read(question.audio, always_2d=True)
+            soundfile.write(file, data * self.gain, rate, subtype="FLOAT" if self.gain != 1.0 else "PCM_16")
         return Finished(file, charged_usd=PRICE_USD, seed=question.seed, notes=("Made by the strict service.",))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -232,7 +233,7 @@ async def test_cancelling_a_batch_ends_all_of_it_and_nothing_else(tmp_path: Path
         batch = [await bench.submit(source, batch="b", **wish) for _ in range(6)]
         other = await bench.submit(source, batch="c", **wish)
         alone = await bench.submit(source, **wish)
-        await bench.reached(batch[0], "rendering")
+        await until(lambda: service.looked, "the rendering of some of them")
         await bench.engine.intake.cancel(batch[3].id, batch=True)
         assert {job.state for job in await bench.all_ended(batch)} == {"cancelled"}
         service.rendering.set()
@@ -264,6 +265,22 @@ async def test_a_person_goes_before_a_drop_and_a_drop_before_a_watched_folder(tm
         await bench.all_ended(jobs)
         names = {job.id: Path(job.request.source or "").stem for job in jobs}
         assert [names[question.work_dir.name] for question in service.asked][:3] == ["first", "person", "drop"]
+
+
+async def test_after_a_restart_too_a_person_goes_first(tmp_path: Path) -> None:
+    service = Service(answers_later=False)
+    service.accepting.clear()
+    async with Bench(tmp_path, service, daemon={"concurrency": 1}) as bench:
+        wish = {"provider": "stability", "match_loudness": False}
+        jobs = [await bench.submit(bench.clip(f"{name}.wav"), priority=WATCH, **wish) for name in range(6)]
+        await until(lambda: service.asked, "the first question")
+        person = await bench.submit(bench.clip("person.wav"), **wish)
+        async with bench.after_a_kill() as later:
+            service.asked.clear()
+            service.accepting.set()
+            await later.all_ended([*jobs, person])
+            assert service.asked[0].work_dir.name == person.id
+        await bench.all_ended([*jobs, person])
 
 
 async def test_there_are_never_more_calls_in_flight_than_allowed(tmp_path: Path) -> None:
@@ -575,6 +592,7 @@ async def test_what_was_told_delivered_stays_delivered_however_late_a_cancel_com
     jobs = [await bench.submit(source) for _ in range(20)]
     ended = await bench.all_ended(jobs)
     await asyncio.gather(*cancelling)
+    await until(lambda: all(told[job.id][-1] in ENDS for job in jobs), "the last news")
     for job in ended:
         assert told[job.id].count("delivered") + told[job.id].count("cancelled") == 1, told[job.id]
         assert (await bench.job(job.id)).state == told[job.id][-1]
@@ -727,6 +745,8 @@ async def test_old_work_leaves_the_disk_and_what_is_needed_stays(tmp_path: Path)
         waiting = await bench.submit(unfinished)
         (bench.home.job_dir(waiting.id)).mkdir()
         home = bench.home
+    for path in (home.jobs_dir, *home.jobs_dir.rglob("*")):
+        os.utime(path, (0, 0))
     config = {"daemon": {"http_port": 0, "osc_port": 0, "unfinished_seconds": 600}, "retention": {"keep_days": 0}}
     from bridge.config import Config
 

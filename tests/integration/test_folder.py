@@ -323,6 +323,19 @@ async def test_a_file_renamed_while_its_job_waits_is_not_taken_twice(bench: Benc
     assert len(await bench.jobs()) == 1
 
 
+async def test_a_file_renamed_before_its_job_read_it_is_a_wish_under_its_new_name(bench: Bench) -> None:
+    job = await an_open_job(bench)
+    (bench.drop / "loop.wav").rename(bench.drop / "other.wav")
+    (bench.drop / "other.wav").write_bytes(clip_bytes())
+    await bench.until_there(bench.done / "other.wav")
+    ended = await bench.until_state(job.id, "failed")
+    assert ended.error is not None
+    assert ended.error.code == "source_not_found"
+    await bench.scanned()
+    assert [one.clip_name for one in await bench.jobs()] == ["loop", "other"]
+    assert not bench.failed.exists()
+
+
 async def test_a_file_that_vanishes_makes_nothing(bench: Bench) -> None:
     path = bench.drop / "loop.wav"
     with path.open("wb") as file:

@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,33 @@ async def test_an_uncertain_job_can_be_given_up(bench: Bench, service: Service) 
     assert (await bench.job(without.id)).state == "failed"
 
 
+async def test_who_decides_twice_at_once_has_decided_once(bench: Bench, service: Service) -> None:
+    intake = bench.engine.intake
+    for decide in (
+        lambda job_id: intake.forget(job_id),
+        lambda job_id: intake.retry(job_id, pay_again=True),
+    ):
+        job = await uncertain_job(bench, service)
+        asked = len(service.asked)
+        answers = await asyncio.gather(*(decide(job.id) for _ in range(4)), return_exceptions=True)
+        refusals = [answer for answer in answers if isinstance(answer, ClipError)]
+        assert len(refusals) == 3
+        assert {refusal.code for refusal in refusals} == {"bad_request"}
+        await bench.ended(job)
+        assert len(service.asked) - asked <= 1
+
+
+async def test_giving_up_and_paying_again_at_once_is_one_of_both(bench: Bench, service: Service) -> None:
+    job = await uncertain_job(bench, service, variations=2)
+    intake = bench.engine.intake
+    await asyncio.gather(
+        intake.forget(job.id), intake.retry(job.id, pay_again=True), intake.cancel(job.id), return_exceptions=True
+    )
+    ended = await bench.when(job.id, lambda seen: seen.state in {"delivered", "cancelled"}, "its end")
+    assert bench.engine.runner.living(job.id) is None
+    assert ended == await bench.job(job.id)
+
+
 async def test_a_defect_while_asking_leaves_it_open_whether_it_was_paid(bench: Bench, service: Service) -> None:
     service.ask_errors.append(ValueError("a surprise in the answer"))
     job = await bench.ended(await submit(bench))
@@ -270,6 +298,19 @@ async def test_a_defect_while_asking_leaves_it_open_whether_it_was_paid(bench: B
     assert job.error is not None
     assert "a surprise in the answer" in job.error.message
     assert len(service.asked) == 1
+
+
+async def test_a_defect_while_looking_loses_neither_that_call_nor_the_others(bench: Bench, service: Service) -> None:
+    service.look_errors.append(ValueError("a surprise in the answer"))
+    job = await bench.ended(await submit(bench, variations=2))
+    assert job.state == "delivered"
+    assert sorted(states(job)) == ["done", "running"]
+    assert job.error is not None
+    assert job.error.code == "internal"
+    await bench.engine.intake.retry(job.id)
+    again = await bench.ended(job)
+    assert (again.state, again.error, len(again.takes)) == ("delivered", None, 2)
+    assert len(service.asked) == 2, "it was paid for already"
 
 
 # ---- what passes by itself --------------------------------------------------------------------------------------------
@@ -401,11 +442,7 @@ async def test_a_failure_that_was_charged_is_counted(bench: Bench, service: Serv
 
 
 async def test_a_result_that_cannot_be_a_take_is_paid_and_kept(bench: Bench, service: Service) -> None:
-    def spoil(question: Question) -> None:
-        assert question.audio is not None
-        question.audio.write_bytes(b"no sound at all")
-
-    service.on_ask = spoil
+    service.result_bytes = b"no sound at all"
     job = await bench.ended(await submit(bench))
     assert (job.state, job.error and job.error.code) == ("failed", "bad_result")
     assert job.charged_usd == pytest.approx(PRICE_USD)
@@ -594,6 +631,16 @@ async def test_a_clip_whose_length_showed_late_is_not_sent_where_it_is_too_long(
     assert ended.error is not None
     assert ended.error.code == "too_long"
     assert service.asked == []
+
+
+async def test_what_is_too_large_for_the_service_is_not_sent(tmp_path: Path) -> None:
+    service = Service()
+    (model,) = service.models
+    service.models = (replace(model, upload=replace(model.upload, max_bytes=10_000)),)  # type: ignore[misc]
+    async with Bench(tmp_path, service) as bench:
+        job = await bench.ended(await submit(bench))
+        assert (job.state, job.error and job.error.code) == ("failed", "too_large")
+        assert (service.asked, job.charged_usd) == ([], 0.0)
 
 
 # ---- the disk trips ---------------------------------------------------------------------------------------------------

@@ -52,6 +52,14 @@ async def test_the_more_urgent_goes_first_and_the_earlier_among_equals() -> None
     assert order == ["person 1", "person 2", "drop", "folder 1", "folder 2"]
 
 
+async def test_it_is_known_beforehand_whether_one_will_have_to_wait() -> None:
+    turns = Turns(1)
+    assert not turns.full
+    async with turns.turn(0):
+        assert turns.full
+    assert not turns.full
+
+
 async def test_who_gives_up_waiting_takes_nobodys_place_and_loses_none() -> None:
     turns, rng = Turns(2), random.Random(5)
     done = 0

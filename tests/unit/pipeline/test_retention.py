@@ -53,6 +53,11 @@ def test_what_lives_waits_or_is_uncertain_stays_whatever_its_age(jobs: Path, mak
     assert names(jobs) == {"old"}
 
 
+def test_a_job_that_came_a_moment_ago_keeps_its_folder_whatever_the_limits(jobs: Path, make: MakeFolder) -> None:
+    make("new", age_days=0.001, size_bytes=30 * GB)
+    assert clear(jobs, frozenset(), Retention(keep_days=0, keep_gb=0), NOW) == []
+
+
 def test_over_the_size_the_oldest_go_first_and_no_more_than_needed(jobs: Path, make: MakeFolder) -> None:
     for name, age_days in [("c", 1), ("a", 3), ("b", 2)]:
         make(name, age_days=age_days, size_bytes=GB)
