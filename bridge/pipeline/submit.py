@@ -52,6 +52,7 @@ def question(
             audio=None if prepared is None or prepared.sent_file is None else job_dir / prepared.sent_file,
             work_dir=job_dir,
             label=f"{call.take}-{call.piece}",
+            priority=job.priority,
         ),
         notes,
     )

@@ -123,6 +123,7 @@ class Question:
     audio: Path | None  # in the model's upload format; None for `generate`
     work_dir: Path  # where a result may be put; names in it are the provider's own choice
     label: str  # distinguishes the job's calls in `work_dir`
+    priority: int = 0  # lower goes first where the work is done on this computer
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Dsp(Provider):
         result = question.work_dir / f"result-{question.label}.wav"
         done = await self._run_task(
             "dsp",
+            priority=question.priority,
             source_path=str(question.audio),
             target_path=str(result),
             prompt=question.prompt,

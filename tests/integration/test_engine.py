@@ -229,7 +229,7 @@ async def test_cancelling_a_batch_ends_all_of_it_and_nothing_else(tmp_path: Path
     service.rendering.clear()
     async with Bench(tmp_path, service, daemon={"concurrency": 2}) as bench:
         source = bench.clip()
-        wish = {"provider": "stability", "match_loudness": False}
+        wish: dict[str, Any] = {"provider": "stability", "match_loudness": False}
         batch = [await bench.submit(source, batch="b", **wish) for _ in range(6)]
         other = await bench.submit(source, batch="c", **wish)
         alone = await bench.submit(source, **wish)
@@ -248,7 +248,7 @@ async def test_a_person_goes_before_a_drop_and_a_drop_before_a_watched_folder(tm
     service = Service(answers_later=False)
     service.accepting.clear()
     async with Bench(tmp_path, service, daemon={"concurrency": 1}) as bench:
-        wish = {"provider": "stability", "match_loudness": False}
+        wish: dict[str, Any] = {"provider": "stability", "match_loudness": False}
         sources = {
             name: bench.clip(f"{name}.wav")
             for name in ("first", "watch1", "watch2", "watch3", "watch4", "drop", "person")
@@ -271,7 +271,7 @@ async def test_after_a_restart_too_a_person_goes_first(tmp_path: Path) -> None:
     service = Service(answers_later=False)
     service.accepting.clear()
     async with Bench(tmp_path, service, daemon={"concurrency": 1}) as bench:
-        wish = {"provider": "stability", "match_loudness": False}
+        wish: dict[str, Any] = {"provider": "stability", "match_loudness": False}
         jobs = [await bench.submit(bench.clip(f"{name}.wav"), priority=WATCH, **wish) for name in range(6)]
         await until(lambda: service.asked, "the first question")
         person = await bench.submit(bench.clip("person.wav"), **wish)

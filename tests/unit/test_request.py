@@ -82,7 +82,7 @@ def test_every_key_of_a_preset_is_a_key_of_a_request() -> None:
 def test_a_request_cannot_be_changed_afterwards() -> None:
     request = resolve({"source": CLIP}, {})
     with pytest.raises(ValueError, match="frozen"):
-        request.strength = 1.0  # type: ignore[misc]
+        request.strength = 1.0
 
 
 # ---- what is refused --------------------------------------------------------------------------------------------------
