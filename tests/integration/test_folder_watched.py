@@ -13,7 +13,9 @@ from bridge.errors import ClipError
 from tests.integration.folder_bench import Bench, clip, clip_bytes
 
 
-def watching(tmp_path: Path, **entry: Any) -> Bench:
+def watching(tmp_path: Path, *, there: bool = True, **entry: Any) -> Bench:
+    if there:  # from the start, as a person's export folder is
+        (tmp_path / "exports").mkdir(exist_ok=True)
     return Bench(tmp_path, watch=[{"path": str(tmp_path / "exports"), **entry}])
 
 
@@ -168,7 +170,7 @@ async def test_a_file_from_before_the_entry_stays_so_under_another_name(tmp_path
 
 
 async def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
-    async with watching(tmp_path) as bench:
+    async with watching(tmp_path, there=False) as bench:
         await bench.until(lambda: bench.trigger._places[1]._there is False, "it is missing")
         disk = tmp_path / "disk"
         old, new = clip(disk / "from an old disk.wav"), clip(disk / "new.wav", seed=2)
